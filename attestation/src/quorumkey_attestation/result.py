@@ -1,0 +1,66 @@
+"""What a verification can conclude: an assurance level, and the evidence format behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Assurance", "Format", "Result"]
+
+Format = Literal["none"]
+"""The evidence formats that this version judges."""
+
+
+class Assurance(StrEnum):
+    """Where a device key has been proved to live (docs/protocol.md, "Assurance").
+
+    Two levels of one rank are equally strong; a floor admits its own rank and every higher one.
+    """
+
+    NONE = "none"
+    SOFTWARE = "software"
+    PASSKEY = "passkey"
+    TEE = "tee"
+    PASSKEY_DEVICE_BOUND = "passkey_device_bound"
+    SECURE_ENCLAVE = "secure_enclave"
+    STRONGBOX = "strongbox"
+
+    @property
+    def rank(self) -> int:
+        """The strength of this level, 0 (nothing proved) to 4."""
+        return _RANKS[self]
+
+    def meets(self, floor: Assurance) -> bool:
+        """Say whether a key of this level may be used where ``floor`` is asked for."""
+        return self.rank >= floor.rank
+
+
+_RANKS: Final[Mapping[Assurance, int]] = MappingProxyType(
+    {
+        Assurance.NONE: 0,
+        Assurance.SOFTWARE: 1,
+        Assurance.PASSKEY: 2,
+        Assurance.TEE: 3,
+        Assurance.PASSKEY_DEVICE_BOUND: 3,
+        Assurance.SECURE_ENCLAVE: 4,
+        Assurance.STRONGBOX: 4,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What accepted evidence proves about one device key.
+
+    Attributes:
+        format: the evidence format that was judged.
+        assurance: the level that it proves, never more.
+    """
+
+    format: Format
+    assurance: Assurance
