@@ -1,0 +1,258 @@
+"""Settings: where they come from, what is refused, and what the mode asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from quorumkey_relay.config import ENVIRONMENT_PREFIX, OPTIONS, ConfigError, Settings, load_settings
+
+PRODUCTION = {
+    "mode": "production",
+    "public_url": "https://relay.example.com",
+    "attestation": "required",
+}
+
+
+def problems_of(environ: dict[str, str], overrides: dict[str, str]) -> tuple[str, ...]:
+    """Return the sentences that a refused start shows."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ, overrides)
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    """Without anything given, the defaults hold and the loopback address means development."""
+    settings = load_settings({}, {})
+
+    assert settings == Settings()
+    assert settings.mode == "development"
+
+
+def test_every_field_is_an_option() -> None:
+    """The table of options has one row for each field of the settings."""
+    assert [option.name for option in OPTIONS] == [
+        field.name for field in dataclasses.fields(Settings)
+    ]
+    assert all(option.help.endswith(".") for option in OPTIONS)
+
+
+def test_names_derive_from_the_table() -> None:
+    """An option's variable and flag come from its name."""
+    option = next(option for option in OPTIONS if option.name == "rate_ip_failures")
+
+    assert option.env == "QUORUMKEY_RELAY_RATE_IP_FAILURES"
+    assert option.flag == "--rate-ip-failures"
+    assert (option.default, option.unit, option.kind.label) == ("60", "per minute", "number")
+
+
+def test_flags_win_over_the_environment() -> None:
+    """A flag is stronger than the environment, which is stronger than the default."""
+    environ = {"QUORUMKEY_RELAY_PORT": "9000", "QUORUMKEY_RELAY_HOST": "127.0.0.2", "PATH": "/bin"}
+
+    settings = load_settings(environ, {"port": "9001"})
+
+    assert (settings.host, settings.port) == ("127.0.0.2", 9001)
+
+
+def test_every_kind_is_read() -> None:
+    """Paths, hosts, origins, lists, networks and secrets are read from their text."""
+    settings = load_settings(
+        {},
+        {
+            "data_dir": "/srv/relay",
+            "host": "::1",
+            "public_url": "HTTPS://Relay.Example.com:443/",
+            "origins": "https://a.example, https://b.example:8443",
+            "trusted_proxies": "10.0.0.0/8,2001:db8::/32",
+            "unsafe_http_hosts": "",
+            "metrics_token": "0123456789abcdef",
+        },
+    )
+
+    assert settings.data_dir == Path("/srv/relay")
+    assert settings.host == "::1"
+    assert settings.public_url == "https://relay.example.com"
+    assert settings.origins == ("https://a.example", "https://b.example:8443")
+    assert settings.trusted_proxies == (
+        ipaddress.ip_network("10.0.0.0/8"),
+        ipaddress.ip_network("2001:db8::/32"),
+    )
+    assert settings.unsafe_http_hosts == ()
+
+
+def test_unknown_variable_names_the_nearest() -> None:
+    """A misspelt variable stops the start and names the one that was meant."""
+    assert problems_of({"QUORUMKEY_RELAY_RATE_APIKEY": "1"}, {}) == (
+        "QUORUMKEY_RELAY_RATE_APIKEY is not a setting of the relay;"
+        " did you mean QUORUMKEY_RELAY_RATE_API_KEY?",
+    )
+
+
+def test_unknown_variable_without_a_near_name() -> None:
+    """A variable like no other, or an unknown option name, is refused without a guess."""
+    assert problems_of({f"{ENVIRONMENT_PREFIX}ZZZZZZZZZZZZZZ": "1"}, {"zzzz": "1"}) == (
+        "QUORUMKEY_RELAY_ZZZZZZZZZZZZZZ is not a setting of the relay.",
+        "zzzz is not a setting of the relay.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("port", "65536", "a whole number from 0 to 65535 (it is '65536')"),
+        ("port", "-1", "a whole number from 0 to 65535 (it is '-1')"),
+        ("port", "8e3", "a whole number from 0 to 65535 (it is '8e3')"),
+        ("rate_device", "0", "a whole number from 1 to 100000000 (it is '0')"),
+        ("request_retention_days", "89", "a whole number from 90 to 36500 (it is '89')"),
+        ("event_retention_days", "6", "a whole number from 7 to 36500 (it is '6')"),
+        ("mode", "prod", "development or production (it is 'prod')"),
+        ("attestation", "on", "off or preferred or required (it is 'on')"),
+        ("host", "no host", "a host name or an IP address (it is 'no host')"),
+        ("data_dir", "", "a path (it is '')"),
+        ("trusted_proxies", "10.0.0.1/8", "networks such as 10.0.0.0/8 or 2001:db8::/32"),
+        ("metrics_token", "short", "at least 16 printable ASCII characters."),
+    ],
+)
+def test_bad_value(name: str, text: str, expected: str) -> None:
+    """A value that is not of its kind stops the start, saying what it must be."""
+    (problem,) = problems_of({}, {name: text})
+
+    assert problem.startswith(f"--{name.replace('_', '-')} must be {expected}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "relay.example.com",
+        "ftp://relay.example.com",
+        "https://",
+        "https://user@relay.example.com",
+        "https://relay.example.com/path",
+        "https://relay.example.com?",
+        "https://relay.example.com#",
+        "https://relay.example.com:port",
+        "https://[::1",
+        "https://bad_host.example",
+    ],
+)
+def test_bad_origin(text: str) -> None:
+    """An origin is scheme, host and port and nothing else."""
+    (problem,) = problems_of({}, {"public_url": text})
+
+    assert problem.startswith("--public-url must be ")
+
+
+def test_a_bad_secret_is_not_shown() -> None:
+    """The sentence about a bad secret does not repeat it."""
+    (problem,) = problems_of({"QUORUMKEY_RELAY_METRICS_TOKEN": "canary"}, {})
+
+    assert "canary" not in problem
+
+
+def test_a_long_value_is_shortened() -> None:
+    """A long bad value is shown by its beginning."""
+    (problem,) = problems_of({}, {"port": "9" * 500})
+
+    assert len(problem) < 200
+
+
+def test_every_problem_is_told() -> None:
+    """One start tells everything that is wrong, a sentence a line."""
+    with pytest.raises(ConfigError, match=r"(?s)--port.*\n.*--mode") as caught:
+        load_settings({}, {"mode": "x", "port": "x"})
+
+    assert len(str(caught.value).splitlines()) == len(caught.value.problems) == 2
+
+
+def test_secrets_stay_out_of_repr() -> None:
+    """The text form of the settings has no secret."""
+    assert "canary" not in repr(Settings(metrics_token="canary-0123456789"))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "relay.internal"])  # noqa: S104
+def test_other_addresses_mean_production(host: str) -> None:
+    """On an address others can reach, the mode is production unless decided otherwise."""
+    assert problems_of({}, {"host": host}) == (
+        "In production, decide attestation: off, preferred or required.",
+        "In production, public_url must be the https address that devices reach.",
+    )
+    assert load_settings({}, {"host": host, "mode": "development"}).mode == "development"
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "127.8.8.8", "relay.localhost"])
+def test_loopback_means_development(host: str) -> None:
+    """Every loopback address means development."""
+    assert load_settings({}, {"host": host}).mode == "development"
+
+
+def test_production_starts_when_decided() -> None:
+    """Production starts with attestation decided and an https public URL."""
+    settings = load_settings({}, PRODUCTION)
+
+    assert settings.mode == "production"
+    assert settings.audiences == {"https://relay.example.com"}
+
+
+def test_production_refuses_plain_http() -> None:
+    """The public URL of production is https, even on loopback."""
+    assert problems_of({}, {**PRODUCTION, "public_url": "http://localhost"}) == (
+        "In production, public_url must be the https address that devices reach.",
+    )
+
+
+def test_production_refuses_unsafe_options() -> None:
+    """No unsafe option passes in production."""
+    assert problems_of({}, {**PRODUCTION, "unsafe_http_hosts": "printer.lan"}) == (
+        "In production, unsafe_http_hosts is not allowed.",
+    )
+
+
+def test_plain_http_only_for_named_hosts() -> None:
+    """In development plain http is for loopback and the hosts that were named."""
+    addresses = {"public_url": "http://box.lan", "origins": "http://127.0.0.1:8080"}
+
+    assert problems_of({}, addresses) == (
+        "http://box.lan must be https: plain http is for loopback and unsafe_http_hosts.",
+    )
+    assert load_settings({}, {**addresses, "unsafe_http_hosts": "box.lan"}).url == "http://box.lan"
+
+
+def test_rp_id_covers_the_passkey_origins() -> None:
+    """A passkey origin outside the relying party id is refused."""
+    app = {"app_origin": "https://app.example.com", "rp_id": "example.com"}
+
+    assert load_settings({}, app).passkey_rp_id == "example.com"
+    assert problems_of({}, {**app, "webauthn_origins": "https://badexample.com"}) == (
+        "The passkey origin https://badexample.com does not belong to the rp_id example.com.",
+    )
+
+
+def test_addresses_without_a_public_url() -> None:
+    """In development the bound address is the relay's, and devices may dial it by any name."""
+    settings = load_settings({}, {"host": "::1", "port": "0"}).bound_to(4321)
+
+    assert settings.url == settings.app_url == "http://[::1]:4321"
+    assert settings.audiences == frozenset()
+    assert settings.passkey_rp_id == "::1"
+    assert settings.passkey_origins == ("http://[::1]:4321",)
+
+
+def test_addresses_of_a_separate_app() -> None:
+    """With an app origin, pairing links and passkeys belong to it, audiences do not."""
+    settings = load_settings({}, {**PRODUCTION, "app_origin": "https://approve.example.org"})
+
+    assert settings.app_url == "https://approve.example.org"
+    assert settings.passkey_rp_id == "approve.example.org"
+    assert settings.passkey_origins == ("https://approve.example.org",)
+    assert settings.audiences == {"https://relay.example.com"}
+
+
+def test_configured_origins_are_the_audiences() -> None:
+    """Configured origins replace the public URL as the only audiences."""
+    settings = load_settings({}, {**PRODUCTION, "origins": "https://a.example,https://b.example"})
+
+    assert settings.audiences == {"https://a.example", "https://b.example"}
