@@ -86,9 +86,11 @@ def test_every_kind_is_read() -> None:
 
 def test_unknown_variable_names_the_nearest() -> None:
     """A misspelt variable stops the start and names the one that was meant."""
-    assert problems_of({"QUORUMKEY_RELAY_RATE_APIKEY": "1"}, {}) == (
+    (problem,) = problems_of({"QUORUMKEY_RELAY_RATE_APIKEY": "1"}, {})
+
+    assert problem == (
         "QUORUMKEY_RELAY_RATE_APIKEY is not a setting of the relay;"
-        " did you mean QUORUMKEY_RELAY_RATE_API_KEY?",
+        " did you mean QUORUMKEY_RELAY_RATE_API_KEY?"
     )
 
 

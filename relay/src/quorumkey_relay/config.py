@@ -333,12 +333,13 @@ def _given(
 
 def _unknown_names(environ: Mapping[str, str], overrides: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each name that no option has, with the nearest one that exists."""
-    known = {option.env for option in OPTIONS}
-    for name in sorted(environ):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+    known = {option.name.upper() for option in OPTIONS}
+    for variable in sorted(environ):
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name != variable and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            yield f"{name} is not a setting of the relay{hint}"
+            hint = f"; did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else "."
+            yield f"{variable} is not a setting of the relay{hint}"
     for name in sorted(overrides.keys() - {option.name for option in OPTIONS}):
         yield f"{name} is not a setting of the relay."
 
