@@ -1,0 +1,1 @@
+"""Who is calling: API keys, devices, sessions, nonces, and the relay's own keys."""

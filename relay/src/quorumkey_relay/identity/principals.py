@@ -1,0 +1,98 @@
+"""Integrators, their API keys, devices and pairings, as the relay knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from quorumkey.protocol import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Scope = Literal["integrator", "admin"]
+KeyForm = Literal["native", "webauthn"]
+Platform = Literal["ios", "android", "web", "cli"]
+
+
+@dataclass(frozen=True, slots=True)
+class Integrator:
+    """A backend that asks for approvals."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key; only the SHA-256 of its text is known. Times in seconds since the epoch."""
+
+    key_id: str
+    integrator_id: str
+    scope: Scope
+    name: str
+    digest: bytes = field(repr=False)
+    created_at: int
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """An invitation to pair and, once spent, the tie of a device to integrator and approver.
+
+    ``device`` is the fingerprint of who spent the code; ``ended_at`` when that tie was ended.
+    """
+
+    pairing_id: str
+    integrator_id: str
+    approver_id: str
+    approver_name: str | None
+    code_digest: bytes = field(repr=False)
+    created_at: int
+    expires_at: int
+    device: str | None = None
+    enrolled_at: int | None = None
+    enrollment: bytes | None = field(default=None, repr=False)
+    attestation: bytes | None = field(default=None, repr=False)
+    ended_at: int | None = None
+
+
+NO_PAIRINGS: Mapping[str, Pairing] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device by its fingerprint.
+
+    ``form`` says how its key signs and never changes. ``sign_count`` is a passkey's last counter.
+    ``pairings`` maps an integrator's id to the tie that is in force. ``push`` is the sealed
+    address and ``push_channel`` its kind.
+    """
+
+    fingerprint: str
+    public_key: bytes
+    platform: Platform
+    form: KeyForm
+    assurance: str
+    enrolled_at: int
+    sign_count: int = 0
+    session_key: bytes | None = None
+    push_channel: str = "none"
+    push: bytes | None = field(default=None, repr=False)
+    revoked_at: int | None = None
+    pairings: Mapping[str, Pairing] = field(default_factory=lambda: NO_PAIRINGS)
+
+    @property
+    def key(self) -> PublicKey:
+        """Return the device's public key, loaded."""
+        return PublicKey.from_compressed(self.public_key)
+
+    def paired_with(self, integrator_id: str) -> bool:
+        """Say whether requests of this integrator may be answered by this device now."""
+        return self.revoked_at is None and integrator_id in self.pairings
+
+    @property
+    def usable(self) -> bool:
+        """Say whether the device may open sessions: not revoked, and paired with somebody."""
+        return self.revoked_at is None and bool(self.pairings)

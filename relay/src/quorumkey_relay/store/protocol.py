@@ -1,0 +1,345 @@
+"""The store's port: reads that never write, and one atomic commit.
+
+A backend owns what it holds in memory. ``commit`` compares the version of every request that it
+changes, applies all writes or none, and returns once they are durable. What a read reports is
+durable too: ``settled`` waits for commits that are still on their way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from quorumkey.protocol import Envelope
+
+    from quorumkey_relay.domain.model import Choice, Event, State, Status, Terms
+    from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
+
+
+class StoreError(Exception):
+    """Base of everything a store raises."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - the name of the answer it leads to
+    """The store cannot be reached or written; nothing of the commit happened."""
+
+
+class Conflict(StoreError):  # noqa: N818 - the name the architecture gives it
+    """The request changed since it was loaded; load it and decide again."""
+
+
+class AlreadyServed(StoreError):  # noqa: N818 - says what is wrong
+    """Another process serves this data."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """A request as the store holds it: terms, the newest state, and the signed document."""
+
+    terms: Terms
+    state: State
+    document: Envelope
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A counted decision as it was signed."""
+
+    device: str
+    choice: Choice
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a read or list of a request reports, without its document."""
+
+    request_id: str
+    integrator_id: str
+    profile: str
+    status: Status
+    required: int
+    groups_total: int
+    satisfied: tuple[str, ...]
+    digest: str
+    created_at: int
+    expires_at: int
+    use_by: int
+    completed_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """An event for an integrator: ``id`` is a UUIDv7, ``body`` the webhook body (PROTOCOL §10)."""
+
+    id: str
+    integrator_id: str
+    type: str
+    body: bytes
+    created_at: int
+
+
+DeliveryState = Literal["queued", "sent", "accepted", "failed", "dropped", "acknowledged"]
+DeliveryKind = Literal["approval_request", "request_resolved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message to one device on one channel: outbox row and delivery log in one.
+
+    ``not_after`` is the last second at which it is of use; ``next_at`` when it may be tried
+    (again); ``attempts`` how often it was.
+    """
+
+    id: str
+    request_id: str
+    device: str
+    channel: str
+    kind: DeliveryKind
+    not_after: int
+    next_at: int
+    attempts: int = 0
+    state: DeliveryState = "queued"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotentAnswer:
+    """The first answer under an idempotency key; ``body_digest`` is of the request's bytes."""
+
+    integrator_id: str
+    path: str
+    key: str
+    body_digest: bytes
+    answer: bytes = field(repr=False)
+    created_at: int
+
+
+# Writes: what a commit may hold.
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A new request; its state is version 0."""
+
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceRequest:
+    """A request moves from ``before`` to ``after`` by ``events``; refused as Conflict if it moved.
+
+    ``evidence`` holds the envelope of each ``Counted`` event, in order.
+    """
+
+    terms: Terms
+    before: State
+    after: State
+    events: tuple[Event, ...]
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PutIntegrator:
+    """A new integrator."""
+
+    integrator: Integrator
+
+
+@dataclass(frozen=True, slots=True)
+class PutApiKey:
+    """A new or changed API key."""
+
+    key: ApiKey
+
+
+@dataclass(frozen=True, slots=True)
+class PutPairing:
+    """A new, spent or ended pairing."""
+
+    pairing: Pairing
+
+
+@dataclass(frozen=True, slots=True)
+class PutDevice:
+    """A new or changed device; its ties travel as ``PutPairing``."""
+
+    device: Device
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvent:
+    """An event for an integrator's stream and webhooks."""
+
+    event: EventRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutDelivery:
+    """A new or changed delivery."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAnswer:
+    """The first answer to an idempotency key."""
+
+    answer: IdempotentAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class PutSuccession:
+    """A relay key names its follower (PROTOCOL §11)."""
+
+    envelope: bytes
+    next_fingerprint: str
+    not_before: int
+
+
+Write = (
+    OpenRequest
+    | AdvanceRequest
+    | PutIntegrator
+    | PutApiKey
+    | PutPairing
+    | PutDevice
+    | AppendEvent
+    | PutDelivery
+    | KeepAnswer
+    | PutSuccession
+)
+Commit = tuple[Write, ...]
+Change = Literal["integrator", "api_key", "pairing", "device", "succession"]
+
+
+class Directory(Protocol):
+    """Integrators, keys, devices and open pairings; held in memory, so reads are plain calls."""
+
+    def integrator(self, integrator_id: str) -> Integrator | None:
+        """Return an integrator by id."""
+        ...
+
+    def api_key(self, digest: bytes) -> ApiKey | None:
+        """Return an API key, revoked ones too, by the SHA-256 of its text."""
+        ...
+
+    def device(self, fingerprint: str) -> Device | None:
+        """Return a device, revoked ones too."""
+        ...
+
+    def pairing_by_code(self, code_digest: bytes) -> Pairing | None:
+        """Return a pairing by the digest of its code, as long as the code is remembered."""
+        ...
+
+
+class Store(Protocol):
+    """Everything the use cases need of a backend."""
+
+    @property
+    def directory(self) -> Directory:
+        """The integrators, keys, devices and pairings."""
+        ...
+
+    def commit(self, writes: Commit) -> Awaitable[None]:
+        """Apply all writes or none; done when durable.
+
+        What it applies is seen by later loads of this process at once. Raises ``Conflict`` or
+        ``StoreUnavailable``.
+        """
+        ...
+
+    async def settled(self) -> None:
+        """Return when every commit made before this call is durable."""
+        ...
+
+    def subscribe(self, listener: Callable[[Commit], None]) -> None:
+        """Call ``listener`` with every commit once it is durable, in order."""
+        ...
+
+    def subscribe_changes(self, listener: Callable[[Change, str], None]) -> None:
+        """Call ``listener`` with what another process (the command line) changed."""
+        ...
+
+    async def load(self, request_id: str) -> Stored | None:
+        """Return a request for deciding: the newest state, durable or not."""
+        ...
+
+    def pending(self) -> Iterable[Stored]:
+        """Return all requests that are not written down as finished, oldest first."""
+        ...
+
+    def pending_for(self, device: str) -> Sequence[Stored]:
+        """Return the requests of ``pending`` that name a device, oldest first."""
+        ...
+
+    async def summary(self, request_id: str) -> Summary | None:
+        """Return what a read reports."""
+        ...
+
+    async def summaries(
+        self, *, integrator_id: str, status: Status | None, before: str | None, limit: int, now: int
+    ) -> Sequence[Summary]:
+        """Return up to ``limit`` summaries, newest first, older than request id ``before``.
+
+        ``status`` is judged at ``now``.
+        """
+        ...
+
+    async def device_requests(
+        self, *, device: str, before: str | None, limit: int
+    ) -> Sequence[Stored]:
+        """Return up to ``limit`` requests that name a device, newest first."""
+        ...
+
+    async def evidence(self, request_id: str) -> Sequence[Evidence]:
+        """Return the decisions that count, in the order they were counted."""
+        ...
+
+    async def pairing(self, pairing_id: str) -> Pairing | None:
+        """Return a pairing by id."""
+        ...
+
+    async def devices(
+        self, *, integrator_id: str, approver_id: str | None, before: str | None, limit: int
+    ) -> Sequence[Pairing]:
+        """Return ties of devices to an integrator, newest first, older than pairing ``before``."""
+        ...
+
+    async def tie(self, *, integrator_id: str, device: str) -> Pairing | None:
+        """Return the newest tie, in force or ended, of a device to an integrator."""
+        ...
+
+    async def events(
+        self, *, integrator_id: str, after: str | None, limit: int
+    ) -> Sequence[EventRecord] | None:
+        """Return events in order after event id ``after``; None when that one is not kept."""
+        ...
+
+    async def deliveries(self, request_id: str) -> Sequence[Delivery]:
+        """Return the delivery log of a request."""
+        ...
+
+    async def due_deliveries(self, *, now: int, limit: int) -> Sequence[Delivery]:
+        """Return queued deliveries whose time has come, earliest ``not_after`` first."""
+        ...
+
+    async def answer(self, *, integrator_id: str, path: str, key: str) -> IdempotentAnswer | None:
+        """Return the first answer under an idempotency key."""
+        ...
+
+    async def successions(self) -> Sequence[tuple[bytes, str, int]]:
+        """Return ``(envelope, next fingerprint, not_before)``, oldest first."""
+        ...
+
+    async def prune(self, *, requests_before: int, events_before: int, answers_before: int) -> int:
+        """Delete what ended, happened or was answered before these times; return how much."""
+        ...
+
+    async def check(self) -> Mapping[str, str]:
+        """Say how the store is; raises ``StoreUnavailable`` when it cannot be written."""
+        ...

@@ -1,0 +1,106 @@
+"""The command line's way into a data directory, whether or not a relay serves it.
+
+Each call is one transaction and leaves a note in ``changes``, which a serving relay reads within
+a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from quorumkey_relay.store.protocol import (
+    AppendEvent,
+    Change,
+    PutApiKey,
+    PutDevice,
+    PutIntegrator,
+    PutPairing,
+    PutSuccession,
+    StoreUnavailable,
+)
+from quorumkey_relay.store.sqlite import rows
+from quorumkey_relay.store.sqlite.reader import Reader
+from quorumkey_relay.store.sqlite.schema import DATABASE_NAME, connect, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from quorumkey_relay.identity.vault import Vault
+    from quorumkey_relay.store.sqlite.writer import Statement
+
+AdminWrite = PutIntegrator | PutApiKey | PutPairing | PutDevice | PutSuccession | AppendEvent
+
+
+class AdminStore:
+    """Short transactions of the command line; use as a context manager."""
+
+    def __init__(self, data_dir: Path, *, vault: Vault, create: bool = False) -> None:
+        """Open the database; raises ``StoreUnavailable`` when it is not there."""
+        if not create and not (data_dir / DATABASE_NAME).is_file():
+            message = f"there is no relay in {data_dir}; run: quorumkey-relay init --data-dir DIR"
+            raise StoreUnavailable(message)
+        self._connection = connect(data_dir)
+        migrate(self._connection)
+        self.read = Reader(connect(data_dir, read_only=True), vault)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close both connections."""
+        self.read.close()
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            message = f"the database refused: {error}"
+            raise StoreUnavailable(message) from error
+
+    def commit(self, *writes: AdminWrite) -> None:
+        """Apply all writes or none, durably; raises ``StoreUnavailable``."""
+        with self._transaction() as connection:
+            for write in writes:
+                statement, change = self._statement(write)
+                connection.execute(*statement)
+                if change is not None:
+                    connection.execute(rows.INSERT_CHANGE, change)
+
+    def _statement(self, write: AdminWrite) -> tuple[Statement, tuple[Change, str] | None]:
+        match write:
+            case PutIntegrator(integrator=integrator):
+                values = (integrator.id, integrator.name)
+                return (rows.INSERT_INTEGRATOR, values), ("integrator", integrator.id)
+            case PutApiKey(key=key):
+                return rows.api_key_row(key), ("api_key", key.key_id)
+            case PutPairing(pairing=pairing):
+                return rows.pairing_row(pairing), ("pairing", pairing.pairing_id)
+            case PutDevice(device=device):
+                found = self.read.device(device.fingerprint)
+                if found is None:
+                    message = f"device {device.fingerprint} is not there"
+                    raise StoreUnavailable(message)
+                return rows.device_row(found[0], device), ("device", device.fingerprint)
+            case AppendEvent(event=event):
+                return rows.event_row(event), None
+            case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
+                return (rows.INSERT_SUCCESSION, (envelope, after, since)), ("succession", after)

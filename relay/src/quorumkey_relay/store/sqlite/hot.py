@@ -1,0 +1,159 @@
+"""What the SQLite store holds in memory: the directory, and the requests that are still open."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_relay.domain.model import Status
+from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from quorumkey_relay.store.protocol import Stored
+
+# Answers that come just after the end are judged without reading the request again.
+RECENT_REQUESTS: Final = 512
+
+
+class MemoryDirectory:
+    """Integrators, API keys, devices and remembered pairings.
+
+    A device costs about 1 kB here; a relay with 100,000 devices holds about 100 MB.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.integrators: dict[str, Integrator] = {}
+        self.api_keys: dict[bytes, ApiKey] = {}
+        self.devices: dict[str, Device] = {}
+        self.codes: dict[bytes, Pairing] = {}
+        self.device_numbers: dict[str, int] = {}
+
+    def integrator(self, integrator_id: str) -> Integrator | None:
+        """Return an integrator by id."""
+        return self.integrators.get(integrator_id)
+
+    def api_key(self, digest: bytes) -> ApiKey | None:
+        """Return an API key by the SHA-256 of its text."""
+        return self.api_keys.get(digest)
+
+    def device(self, fingerprint: str) -> Device | None:
+        """Return a device by fingerprint."""
+        return self.devices.get(fingerprint)
+
+    def pairing_by_code(self, code_digest: bytes) -> Pairing | None:
+        """Return a pairing whose code is still remembered."""
+        return self.codes.get(code_digest)
+
+    def number(self, fingerprint: str) -> int:
+        """Return the device's row number, a new one for a new device."""
+        number = self.device_numbers.get(fingerprint)
+        if number is None:
+            number = len(self.device_numbers) + 1
+            self.device_numbers[fingerprint] = number
+        return number
+
+    def put_device(self, device: Device) -> None:
+        """Take a new or changed device; ties already known stay."""
+        known = self.devices.get(device.fingerprint)
+        if known is not None:
+            device = replace(device, pairings=known.pairings)
+        self.devices[device.fingerprint] = device
+
+    def put_pairing(self, pairing: Pairing) -> None:
+        """Take a new, spent or ended pairing and tie or untie its device."""
+        self.codes[pairing.code_digest] = pairing
+        device = self.devices.get(pairing.device) if pairing.device is not None else None
+        if device is None:
+            return
+        ties = dict(device.pairings)
+        if pairing.ended_at is None:
+            ties[pairing.integrator_id] = pairing
+        elif (tie := ties.get(pairing.integrator_id)) is not None and (
+            tie.pairing_id == pairing.pairing_id
+        ):
+            del ties[pairing.integrator_id]
+        self.devices[device.fingerprint] = replace(device, pairings=MappingProxyType(ties))
+
+    def forget_codes(self, before: int) -> None:
+        """Forget codes that expired before ``before``."""
+        for digest in [d for d, p in self.codes.items() if p.expires_at < before]:
+            del self.codes[digest]
+
+
+@dataclass(slots=True)
+class Slot:
+    """A request in memory and its row number."""
+
+    number: int
+    stored: Stored
+
+
+class OpenRequests:
+    """Pending requests by id and by device, and the last few that finished."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.next_number = 1
+        self._pending: dict[str, Slot] = {}
+        self._recent: OrderedDict[str, Slot] = OrderedDict()
+        self._by_device: dict[str, dict[str, Slot]] = {}
+
+    def __iter__(self) -> Iterator[Stored]:
+        """Iterate over pending requests, oldest first."""
+        return (slot.stored for slot in list(self._pending.values()))
+
+    def __len__(self) -> int:
+        """Return how many requests are pending."""
+        return len(self._pending)
+
+    def get(self, request_id: str) -> Slot | None:
+        """Return a pending or recently finished request."""
+        return self._pending.get(request_id) or self._recent.get(request_id)
+
+    def is_pending(self, request_id: str) -> bool:
+        """Say whether the request is pending."""
+        return request_id in self._pending
+
+    def for_device(self, device: str) -> list[Stored]:
+        """Return pending requests that name ``device``, oldest first."""
+        return [slot.stored for slot in self._by_device.get(device, {}).values()]
+
+    def add(self, stored: Stored) -> Slot:
+        """Take a request that is new or was read at start."""
+        slot = Slot(self.next_number, stored)
+        self.next_number += 1
+        self.insert(slot)
+        return slot
+
+    def insert(self, slot: Slot) -> None:
+        """Take a pending request that has a row number."""
+        request_id = slot.stored.terms.request_id
+        self._pending[request_id] = slot
+        for device in slot.stored.terms.seats:
+            self._by_device.setdefault(device, {})[request_id] = slot
+
+    def remember(self, slot: Slot) -> None:
+        """Keep a finished request for a while."""
+        self._recent[slot.stored.terms.request_id] = slot
+        while len(self._recent) > RECENT_REQUESTS:
+            self._recent.popitem(last=False)
+
+    def advanced(self, slot: Slot) -> None:
+        """Move a request that has just ended out of the pending ones."""
+        if slot.stored.state.status is Status.PENDING:
+            return
+        request_id = slot.stored.terms.request_id
+        if self._pending.pop(request_id, None) is None:
+            return
+        for device in slot.stored.terms.seats:
+            named = self._by_device.get(device)
+            if named is not None:
+                named.pop(request_id, None)
+                if not named:
+                    del self._by_device[device]
+        self.remember(slot)

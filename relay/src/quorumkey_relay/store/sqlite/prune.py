@@ -1,0 +1,68 @@
+"""Deleting what is older than it must be kept, a little at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from quorumkey.protocol import RequestDocument
+
+if TYPE_CHECKING:
+    from quorumkey_relay.store.sqlite.reader import Reader
+    from quorumkey_relay.store.sqlite.writer import Statement, Writer
+
+# One batch holds the event loop for about a millisecond.
+PRUNE_BATCH_ROWS: Final = 100
+
+_BY_REQUEST: Final = (
+    "DELETE FROM documents WHERE request = ?",
+    "DELETE FROM decisions WHERE request = ?",
+    "DELETE FROM wrong_codes WHERE request = ?",
+    "DELETE FROM deliveries WHERE request = ?",
+    "DELETE FROM requests WHERE id = ?",
+)
+_EVENTS: Final = (
+    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE created_at < ? LIMIT ?)"
+)
+_ANSWERS: Final = (
+    "DELETE FROM answers WHERE (integrator_id, path, key) IN"
+    " (SELECT integrator_id, path, key FROM answers WHERE created_at < ? LIMIT ?)"
+)
+
+
+async def prune(
+    writer: Writer,
+    reader: Reader,
+    *,
+    requests_before: int,
+    events_before: int,
+    answers_before: int,
+) -> int:
+    """Delete requests that ended, events that happened and answers given before these times.
+
+    Returns how many requests, events and answers went.
+    """
+    gone = 0
+    while old := reader.finished_before(requests_before, PRUNE_BATCH_ROWS):
+        statements: list[Statement] = []
+        for number, payload in old:
+            policy = RequestDocument.decode(payload).policy
+            named = [a.fingerprint for group in policy.groups for a in group.approvers]
+            statements += [
+                (
+                    "DELETE FROM request_devices WHERE request = ? AND device ="
+                    " (SELECT id FROM devices WHERE fingerprint = ?)",
+                    (number, bytes.fromhex(fingerprint)),
+                )
+                for fingerprint in named
+            ]
+            statements += [(sql, (number,)) for sql in _BY_REQUEST]
+        await writer.submit((), statements)
+        gone += len(old)
+    for table, delete, before in (
+        ("events", _EVENTS, events_before),
+        ("answers", _ANSWERS, answers_before),
+    ):
+        while count := reader.older_than(table, before, PRUNE_BATCH_ROWS):
+            await writer.submit((), [(delete, (before, PRUNE_BATCH_ROWS))])
+            gone += count
+    return gone

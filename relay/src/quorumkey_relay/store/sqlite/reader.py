@@ -1,0 +1,313 @@
+"""Reads of the SQLite store: one connection of its own, point look-ups and short pages.
+
+They run on the event loop's thread: each is an index look-up of microseconds, cheaper than a
+hand-over to another thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Literal
+
+from quorumkey_relay.domain.model import Status
+from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
+from quorumkey_relay.store.protocol import (
+    Delivery,
+    EventRecord,
+    Evidence,
+    IdempotentAnswer,
+    StoreUnavailable,
+    Stored,
+    Summary,
+)
+from quorumkey_relay.store.sqlite import rows
+
+if TYPE_CHECKING:
+    from quorumkey_relay.identity.vault import Vault
+
+_EFFECTIVE = {
+    Status.PENDING: "status = 'pending' AND expires_at > :now",
+    Status.TIMEOUT: "status IN ('timeout', 'pending') AND (status = 'timeout' OR expires_at <= :now)",
+}
+
+
+class Reader:
+    """Queries on a read connection; raises ``StoreUnavailable`` only."""
+
+    def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
+        """Use ``connection`` for reads alone; ``vault`` opens what is sealed."""
+        connection.row_factory = sqlite3.Row
+        self._connection = connection
+        self._vault = vault
+
+    def _all(self, sql: str, values: dict[str, object] | tuple[object, ...]) -> list[sqlite3.Row]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            message = f"the database cannot be read: {error}"
+            raise StoreUnavailable(message) from error
+
+    def _one(self, sql: str, values: tuple[object, ...]) -> sqlite3.Row | None:
+        found = self._all(sql, values)
+        return found[0] if found else None
+
+    # Directory
+
+    def integrators(self) -> list[Integrator]:
+        """Return all integrators, oldest first."""
+        found = self._all("SELECT integrator_id, name FROM integrators ORDER BY id", ())
+        return [Integrator(row["integrator_id"], row["name"]) for row in found]
+
+    def api_keys(self) -> list[ApiKey]:
+        """Return all API keys, oldest first."""
+        return [
+            ApiKey(**row)
+            for row in self._all("SELECT * FROM api_keys ORDER BY created_at, key_id", ())
+        ]
+
+    def devices(self) -> list[tuple[int, Device]]:
+        """Return all devices with their row numbers; ties are added by ``current_pairings``."""
+        found = self._all(f"SELECT id, {rows.DEVICE_COLUMNS} FROM devices ORDER BY id", ())
+        return [(row["id"], rows.read_device(row, {})) for row in found]
+
+    def device(self, fingerprint: str) -> tuple[int, Device] | None:
+        """Return one device with its row number."""
+        row = self._one(
+            f"SELECT id, {rows.DEVICE_COLUMNS} FROM devices WHERE fingerprint = ?",
+            (bytes.fromhex(fingerprint),),
+        )
+        return None if row is None else (row["id"], rows.read_device(row, {}))
+
+    def current_pairings(self, now: int) -> list[Pairing]:
+        """Return ties in force and codes not yet expired, oldest first."""
+        found = self._all(
+            f"SELECT {rows.PAIRING_COLUMNS} FROM pairings"
+            " WHERE (device IS NOT NULL AND ended_at IS NULL) OR expires_at > ? ORDER BY id",
+            (now,),
+        )
+        return [rows.read_pairing(row) for row in found]
+
+    def pairing(self, pairing_id: str) -> Pairing | None:
+        """Return a pairing by id."""
+        row = self._one(
+            f"SELECT {rows.PAIRING_COLUMNS} FROM pairings WHERE pairing_id = ?", (pairing_id,)
+        )
+        return None if row is None else rows.read_pairing(row)
+
+    def ties(
+        self, *, integrator_id: str, approver_id: str | None, before: str | None, limit: int
+    ) -> list[Pairing]:
+        """Return the newest tie of each device to an integrator, newest first."""
+        found = self._all(
+            f"SELECT {rows.PAIRING_COLUMNS} FROM pairings AS p"
+            " WHERE integrator_id = :integrator AND device IS NOT NULL"
+            " AND (:approver IS NULL OR approver_id = :approver)"
+            " AND (:before IS NULL OR id < (SELECT id FROM pairings WHERE pairing_id = :before))"
+            " AND id = (SELECT max(id) FROM pairings AS newest WHERE newest.device = p.device"
+            " AND newest.integrator_id = :integrator)"
+            " ORDER BY id DESC LIMIT :limit",
+            {
+                "integrator": integrator_id,
+                "approver": approver_id,
+                "before": before,
+                "limit": limit,
+            },
+        )
+        return [rows.read_pairing(row) for row in found]
+
+    def tie(self, *, integrator_id: str, device: str) -> Pairing | None:
+        """Return the newest tie of a device to an integrator."""
+        row = self._one(
+            f"SELECT {rows.PAIRING_COLUMNS} FROM pairings"
+            " WHERE device = ? AND integrator_id = ? ORDER BY id DESC LIMIT 1",
+            (device, integrator_id),
+        )
+        return None if row is None else rows.read_pairing(row)
+
+    # Requests
+
+    def last_request_number(self) -> int:
+        """Return the largest row number of a request, 0 without any."""
+        row = self._one("SELECT coalesce(max(id), 0) AS last FROM requests", ())
+        return 0 if row is None else int(row["last"])
+
+    def open_requests(self) -> list[tuple[int, Stored]]:
+        """Return pending requests with their row numbers, oldest first."""
+        found = self._all(
+            "SELECT r.*, d.payload, d.keyid, d.signature, d.nonce, d.persons, d.match_code"
+            " FROM requests AS r JOIN documents AS d ON d.request = r.id"
+            " WHERE r.status = 'pending' ORDER BY r.id",
+            (),
+        )
+        return [(row["id"], self._stored(row)) for row in found]
+
+    def stored(self, request_id: str) -> tuple[int, Stored] | None:
+        """Return a request with its row number."""
+        row = self._one(
+            "SELECT r.*, d.payload, d.keyid, d.signature, d.nonce, d.persons, d.match_code"
+            " FROM requests AS r JOIN documents AS d ON d.request = r.id"
+            " WHERE r.request_id = ?",
+            (request_id,),
+        )
+        return None if row is None else (row["id"], self._stored(row))
+
+    def _stored(self, row: sqlite3.Row) -> Stored:
+        codes = self._all(
+            "SELECT device, tries FROM wrong_codes WHERE request = ?", (row["id"],)
+        )
+        sealed = row["match_code"]
+        return rows.read_stored(
+            row,
+            match_code=None if sealed is None else self._vault.open(sealed).decode(),
+            decisions=self._decisions(row["id"]),
+            wrong_codes={code["device"]: code["tries"] for code in codes},
+        )
+
+    def _decisions(self, number: int) -> list[sqlite3.Row]:
+        return self._all(
+            "SELECT c.*, v.fingerprint FROM decisions AS c JOIN devices AS v ON v.id = c.device"
+            " WHERE c.request = ? AND c.void = 0 ORDER BY c.ordinal",
+            (number,),
+        )
+
+    def evidence(self, request_id: str) -> list[Evidence]:
+        """Return the decisions that count, in order."""
+        row = self._one("SELECT id FROM requests WHERE request_id = ?", (request_id,))
+        return [] if row is None else [rows.read_evidence(d) for d in self._decisions(row["id"])]
+
+    def summary(self, request_id: str) -> Summary | None:
+        """Return what a read of a request reports."""
+        row = self._one(
+            f"SELECT {rows.SUMMARY_COLUMNS} FROM requests WHERE request_id = ?", (request_id,)
+        )
+        return None if row is None else rows.read_summary(row)
+
+    def summaries(
+        self,
+        *,
+        integrator_id: str | None,
+        status: Status | None,
+        before: str | None,
+        limit: int,
+        now: int,
+    ) -> list[Summary]:
+        """Return summaries, newest first; of every integrator where none is named."""
+        wanted = (
+            "1" if status is None else _EFFECTIVE.get(status, "status = :status")
+        )
+        found = self._all(
+            f"SELECT {rows.SUMMARY_COLUMNS} FROM requests WHERE {wanted}"
+            " AND (:integrator IS NULL OR integrator_id = :integrator)"
+            " AND (:before IS NULL OR id < (SELECT id FROM requests WHERE request_id = :before))"
+            " ORDER BY id DESC LIMIT :limit",
+            {
+                "integrator": integrator_id,
+                "status": None if status is None else str(status),
+                "before": before,
+                "limit": limit,
+                "now": now,
+            },
+        )
+        return [rows.read_summary(row) for row in found]
+
+    def requests_of_device(self, *, device_number: int, before: str | None, limit: int) -> list[str]:
+        """Return ids of requests that name a device, newest first."""
+        found = self._all(
+            "SELECT r.request_id FROM request_devices AS n JOIN requests AS r ON r.id = n.request"
+            " WHERE n.device = :device AND (:before IS NULL OR n.request <"
+            " (SELECT id FROM requests WHERE request_id = :before))"
+            " ORDER BY n.request DESC LIMIT :limit",
+            {"device": device_number, "before": before, "limit": limit},
+        )
+        return [row["request_id"] for row in found]
+
+    # Outbox, answers, keys
+
+    def events(self, *, integrator_id: str, after: str | None, limit: int) -> list[EventRecord] | None:
+        """Return events after ``after`` in order; None when that one is not kept."""
+        start = 0
+        if after is not None:
+            row = self._one(
+                "SELECT id FROM events WHERE event_id = ? AND integrator_id = ?",
+                (after, integrator_id),
+            )
+            if row is None:
+                return None
+            start = row["id"]
+        found = self._all(
+            "SELECT event_id AS id, integrator_id, type, body, created_at FROM events"
+            " WHERE integrator_id = ? AND id > ? ORDER BY events.id LIMIT ?",
+            (integrator_id, start, limit),
+        )
+        return [EventRecord(**row) for row in found]
+
+    def deliveries(self, request_id: str) -> list[Delivery]:
+        """Return the delivery log of a request, oldest first."""
+        return self._deliveries("r.request_id = ? ORDER BY delivery_id", (request_id,))
+
+    def due_deliveries(self, *, now: int, limit: int) -> list[Delivery]:
+        """Return queued deliveries whose time has come, earliest ``not_after`` first."""
+        return self._deliveries(
+            "d.state = 'queued' AND d.next_at <= ? ORDER BY not_after LIMIT ?", (now, limit)
+        )
+
+    def _deliveries(self, where: str, values: tuple[object, ...]) -> list[Delivery]:
+        found = self._all(
+            f"SELECT {rows.DELIVERY_COLUMNS} FROM deliveries AS d"
+            f" JOIN requests AS r ON r.id = d.request WHERE {where}",
+            values,
+        )
+        return [Delivery(**dict(zip(rows.DELIVERY_FIELDS, row, strict=True))) for row in found]
+
+    def answer(self, *, integrator_id: str, path: str, key: str) -> IdempotentAnswer | None:
+        """Return the first answer under an idempotency key."""
+        row = self._one(
+            "SELECT * FROM answers WHERE integrator_id = ? AND path = ? AND key = ?",
+            (integrator_id, path, key),
+        )
+        if row is None:
+            return None
+        values = dict(row)
+        values["answer"] = self._vault.open(row["answer"])
+        return IdempotentAnswer(**values)
+
+    def successions(self) -> list[tuple[bytes, str, int]]:
+        """Return successions, oldest first."""
+        found = self._all(
+            "SELECT envelope, next_fingerprint, not_before FROM successions ORDER BY id", ()
+        )
+        return [(row["envelope"], row["next_fingerprint"], row["not_before"]) for row in found]
+
+    def changes(self, after: int) -> list[tuple[int, str, str]]:
+        """Return what other processes changed after change number ``after``."""
+        found = self._all(
+            "SELECT seq, kind, key FROM changes WHERE seq > ? ORDER BY seq", (after,)
+        )
+        return [(row["seq"], row["kind"], row["key"]) for row in found]
+
+    def last_change(self) -> int:
+        """Return the number of the newest change by another process."""
+        row = self._one("SELECT coalesce(max(seq), 0) AS last FROM changes", ())
+        return 0 if row is None else int(row["last"])
+
+    def finished_before(self, before: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return row number and document of requests that ended before ``before``."""
+        found = self._all(
+            "SELECT r.id, d.payload FROM requests AS r JOIN documents AS d ON d.request = r.id"
+            " WHERE r.completed_at IS NOT NULL AND r.completed_at < ? LIMIT ?",
+            (before, limit),
+        )
+        return [(row["id"], row["payload"]) for row in found]
+
+    def older_than(self, table: Literal["events", "answers"], before: int, limit: int) -> int:
+        """Return how many rows, up to ``limit``, were created before ``before``."""
+        found = self._all(
+            f"SELECT 1 FROM {table} WHERE created_at < ? LIMIT ?",  # noqa: S608 - a closed list
+            (before, limit),
+        )
+        return len(found)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+

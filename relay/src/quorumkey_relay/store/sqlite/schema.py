@@ -1,0 +1,149 @@
+"""Tables of the SQLite store, as a list of migrations that each run once, in order.
+
+A request is spread over narrow tables so that the hot path writes little: ``requests`` is its
+small state, ``documents`` the immutable document, ``decisions`` one row a decision.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_relay.store.protocol import StoreUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATABASE_NAME: Final = "relay.db"
+BUSY_TIMEOUT_MS: Final = 2_000
+CACHE_KIB: Final = 65_536
+MMAP_BYTES: Final = 268_435_456
+STATEMENT_CACHE: Final = 256
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE integrators (
+      id INTEGER PRIMARY KEY, integrator_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL
+    );
+    CREATE TABLE api_keys (
+      key_id TEXT PRIMARY KEY, integrator_id TEXT NOT NULL, scope TEXT NOT NULL,
+      name TEXT NOT NULL, digest BLOB NOT NULL UNIQUE, created_at INTEGER NOT NULL,
+      revoked_at INTEGER
+    );
+    CREATE TABLE devices (
+      id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL UNIQUE, public_key BLOB NOT NULL,
+      platform TEXT NOT NULL, form TEXT NOT NULL, assurance TEXT NOT NULL,
+      enrolled_at INTEGER NOT NULL, sign_count INTEGER NOT NULL, session_key BLOB,
+      push_channel TEXT NOT NULL, push BLOB, revoked_at INTEGER
+    );
+    CREATE TABLE pairings (
+      id INTEGER PRIMARY KEY, pairing_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
+      approver_id TEXT NOT NULL, approver_name TEXT, code_digest BLOB NOT NULL UNIQUE,
+      created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, device TEXT,
+      enrolled_at INTEGER, enrollment BLOB, attestation BLOB, ended_at INTEGER
+    );
+    CREATE INDEX pairings_of_integrator ON pairings (integrator_id, id) WHERE device IS NOT NULL;
+    CREATE INDEX pairings_of_approver
+      ON pairings (integrator_id, approver_id, id) WHERE device IS NOT NULL;
+    CREATE INDEX pairings_of_device
+      ON pairings (device, integrator_id, id) WHERE device IS NOT NULL;
+    CREATE INDEX pairings_open ON pairings (expires_at) WHERE device IS NULL;
+    CREATE TABLE requests (
+      id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
+      profile TEXT NOT NULL, status TEXT NOT NULL, version INTEGER NOT NULL,
+      required INTEGER NOT NULL, groups_total INTEGER NOT NULL, satisfied TEXT NOT NULL,
+      lost TEXT NOT NULL, digest TEXT NOT NULL, created_at INTEGER NOT NULL,
+      expires_at INTEGER NOT NULL, use_by INTEGER NOT NULL, completed_at INTEGER
+    );
+    CREATE INDEX requests_of_integrator ON requests (integrator_id, status, id);
+    CREATE INDEX requests_pending ON requests (id) WHERE status = 'pending';
+    CREATE INDEX requests_completed ON requests (completed_at) WHERE completed_at IS NOT NULL;
+    CREATE TABLE documents (
+      request INTEGER PRIMARY KEY, payload BLOB NOT NULL, keyid TEXT NOT NULL,
+      signature BLOB NOT NULL, nonce TEXT NOT NULL, persons TEXT NOT NULL, match_code BLOB
+    );
+    CREATE TABLE decisions (
+      request INTEGER NOT NULL, ordinal INTEGER NOT NULL, device INTEGER NOT NULL,
+      choice TEXT NOT NULL, payload BLOB NOT NULL, signature BLOB NOT NULL,
+      authenticator_data BLOB, client_data_json BLOB, void INTEGER NOT NULL DEFAULT 0,
+      PRIMARY KEY (request, ordinal)
+    ) WITHOUT ROWID;
+    CREATE TABLE wrong_codes (
+      request INTEGER NOT NULL, device TEXT NOT NULL, tries INTEGER NOT NULL,
+      PRIMARY KEY (request, device)
+    ) WITHOUT ROWID;
+    CREATE TABLE request_devices (
+      device INTEGER NOT NULL, request INTEGER NOT NULL, PRIMARY KEY (device, request)
+    ) WITHOUT ROWID;
+    CREATE TABLE events (
+      id INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
+      type TEXT NOT NULL, body BLOB NOT NULL, created_at INTEGER NOT NULL
+    );
+    CREATE INDEX events_of_integrator ON events (integrator_id, id);
+    CREATE INDEX events_created ON events (created_at);
+    CREATE TABLE deliveries (
+      delivery_id TEXT PRIMARY KEY, request INTEGER NOT NULL, device TEXT NOT NULL,
+      channel TEXT NOT NULL, kind TEXT NOT NULL, not_after INTEGER NOT NULL,
+      next_at INTEGER NOT NULL, attempts INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT
+    ) WITHOUT ROWID;
+    CREATE INDEX deliveries_of_request ON deliveries (request);
+    CREATE INDEX deliveries_queued ON deliveries (next_at) WHERE state = 'queued';
+    CREATE TABLE answers (
+      integrator_id TEXT NOT NULL, path TEXT NOT NULL, key TEXT NOT NULL,
+      body_digest BLOB NOT NULL, answer BLOB NOT NULL, created_at INTEGER NOT NULL,
+      PRIMARY KEY (integrator_id, path, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX answers_created ON answers (created_at);
+    CREATE TABLE successions (
+      id INTEGER PRIMARY KEY, envelope BLOB NOT NULL, next_fingerprint TEXT NOT NULL UNIQUE,
+      not_before INTEGER NOT NULL
+    );
+    CREATE TABLE changes (
+      seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL
+    );
+    """,
+)
+
+
+def connect(data_dir: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database with the settings every connection needs.
+
+    Commits wait for the disk (``synchronous=FULL`` in WAL mode: one sync a transaction), so what
+    was acknowledged survives power loss. The connection may be used by one thread at a time.
+    Raises ``StoreUnavailable``.
+    """
+    try:
+        connection = sqlite3.connect(
+            data_dir / DATABASE_NAME,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENT_CACHE,
+            timeout=BUSY_TIMEOUT_MS / 1_000,
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        message = f"cannot open {data_dir / DATABASE_NAME}: {error}"
+        raise StoreUnavailable(message) from error
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the database to the newest schema, each migration in its own transaction.
+
+    Returns how many migrations ran. Raises ``StoreUnavailable`` for a database that a newer
+    release wrote.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        message = f"the database has schema {version}; this release knows {len(MIGRATIONS)}"
+        raise StoreUnavailable(message)
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;"
+        )
+    return len(MIGRATIONS) - int(version)

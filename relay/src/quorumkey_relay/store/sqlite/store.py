@@ -1,0 +1,390 @@
+"""The SQLite store: memory for what is hot, one writer, reads by index.
+
+The process that serves a data directory owns it: it keeps the directory of devices and the
+pending requests in memory, so that deciding needs no read. What a commit changes is seen by
+``load`` at once; what a read reports waits until it is durable. After a failed batch everything
+in memory is read again from the disk, because nothing decided since is worth anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import TYPE_CHECKING, Final, cast
+
+from quorumkey_relay.domain.model import Counted, DeviceLost, State, Status, WrongCode
+from quorumkey_relay.store.protocol import (
+    AdvanceRequest,
+    AppendEvent,
+    Change,
+    Commit,
+    Conflict,
+    KeepAnswer,
+    OpenRequest,
+    PutApiKey,
+    PutDelivery,
+    PutDevice,
+    PutIntegrator,
+    PutPairing,
+    PutSuccession,
+    StoreUnavailable,
+    Stored,
+    Summary,
+    Write,
+)
+from quorumkey_relay.store.sqlite import rows
+from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
+from quorumkey_relay.store.sqlite.lock import DirectoryLock
+from quorumkey_relay.store.sqlite.prune import prune
+from quorumkey_relay.store.sqlite.reader import Reader
+from quorumkey_relay.store.sqlite.schema import connect, migrate
+from quorumkey_relay.store.sqlite.writer import Statement, Writer, WriterCounters
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.identity.principals import Pairing
+    from quorumkey_relay.identity.vault import Vault
+    from quorumkey_relay.store.protocol import (
+        Delivery,
+        Directory,
+        EventRecord,
+        Evidence,
+        IdempotentAnswer,
+    )
+
+CHANGES_POLL_SECONDS: Final = 0.25
+
+
+class SqliteStore:
+    """One data directory, served by this process alone."""
+
+    def __init__(self, data_dir: Path, *, vault: Vault, clock: Clock) -> None:
+        """Remember where; ``start`` opens it."""
+        self._data_dir = data_dir
+        self._vault = vault
+        self._clock = clock
+        self._lock = DirectoryLock(data_dir)
+        self._directory = MemoryDirectory()
+        self._open = OpenRequests()
+        self._listeners: list[Callable[[Commit], None]] = []
+        self._change_listeners: list[Callable[[Change, str], None]] = []
+        self._seen_change = 0
+        self._data_version: object = None
+        self._poller: asyncio.Task[None] | None = None
+
+    # Life
+
+    async def start(self) -> None:
+        """Lock and open the directory and read what is hot.
+
+        Raises ``AlreadyServed`` or ``StoreUnavailable``.
+        """
+        self._lock.acquire()
+        try:
+            self._connection = connect(self._data_dir)
+            migrate(self._connection)
+            self._reader = Reader(connect(self._data_dir, read_only=True), self._vault)
+            self._read_all()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._writer = Writer(
+            self._connection, on_durable=self._durable, on_failure=self._read_all
+        )
+        self._poller = asyncio.create_task(self._poll())
+
+    async def close(self) -> None:
+        """Finish what was submitted and let go of the directory."""
+        if self._poller is not None:
+            self._poller.cancel()
+        try:
+            await self._writer.close()
+        finally:
+            self._reader.close()
+            self._connection.close()
+            self._lock.release()
+
+    def _read_all(self) -> None:
+        directory, open_requests = MemoryDirectory(), OpenRequests()
+        directory.integrators = {found.id: found for found in self._reader.integrators()}
+        directory.api_keys = {key.digest: key for key in self._reader.api_keys()}
+        for number, device in self._reader.devices():
+            directory.device_numbers[device.fingerprint] = number
+            directory.devices[device.fingerprint] = device
+        for pairing in self._reader.current_pairings(self._clock.now()):
+            directory.put_pairing(pairing)
+        for number, stored in self._reader.open_requests():
+            open_requests.insert(Slot(number, stored))
+        open_requests.next_number = self._reader.last_request_number() + 1
+        self._seen_change = self._reader.last_change()
+        self._directory, self._open = directory, open_requests
+
+    # Commits
+
+    @property
+    def counters(self) -> WriterCounters:
+        """What the writer did since start."""
+        return self._writer.counters
+
+    @property
+    def directory(self) -> Directory:
+        """The integrators, keys, devices and pairings."""
+        return self._directory
+
+    def commit(self, writes: Commit) -> Awaitable[None]:
+        """Apply all writes or none; see ``Store.commit``."""
+        for write in writes:
+            if isinstance(write, AdvanceRequest):
+                slot = self._open.get(write.terms.request_id)
+                if slot is None or slot.stored.state is not write.before:
+                    raise Conflict(write.terms.request_id)
+        statements: list[Statement] = []
+        for write in writes:
+            statements += self._apply(write)
+        return self._writer.submit(writes, statements)
+
+    def _apply(self, write: Write) -> list[Statement]:
+        """Take a write into memory and return its statements."""
+        match write:
+            case AdvanceRequest():
+                return self._advance(write)
+            case OpenRequest(stored=stored):
+                slot = self._open.add(stored)
+                code = stored.terms.match_code
+                sealed = None if code is None else self._vault.seal(code.encode())
+                numbers = [self._directory.number(device) for device in stored.terms.seats]
+                return rows.request_rows(slot.number, stored, numbers, sealed)
+            case AppendEvent(event=event):
+                return [rows.event_row(event)]
+            case PutDelivery(delivery=delivery):
+                return [rows.delivery_row(delivery)]
+            case KeepAnswer(answer=answer):
+                return [rows.answer_row(answer, self._vault.seal(answer.answer))]
+            case PutDevice(device=device):
+                self._directory.put_device(device)
+                return [rows.device_row(self._directory.number(device.fingerprint), device)]
+            case PutPairing(pairing=pairing):
+                self._directory.put_pairing(pairing)
+                return [rows.pairing_row(pairing)]
+            case PutIntegrator(integrator=integrator):
+                self._directory.integrators[integrator.id] = integrator
+                return [(rows.INSERT_INTEGRATOR, (integrator.id, integrator.name))]
+            case PutApiKey(key=key):
+                self._directory.api_keys[key.digest] = key
+                return [rows.api_key_row(key)]
+            case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
+                return [(rows.INSERT_SUCCESSION, (envelope, after, since))]
+
+    def _advance(self, write: AdvanceRequest) -> list[Statement]:
+        slot = self._open.get(write.terms.request_id)
+        if slot is None:  # commit() has just found it
+            raise Conflict(write.terms.request_id)
+        number, before, after = slot.number, write.before, write.after
+        statements: list[Statement] = []
+        evidence = iter(write.evidence)
+        for offset, event in enumerate(write.events, start=1):
+            match event:
+                case Counted(device=device):
+                    ordinal = before.version + offset
+                    row_number = self._directory.number(device)
+                    statements.append(
+                        rows.decision_row(number, ordinal, row_number, next(evidence))
+                    )
+                case WrongCode(device=device):
+                    tries = after.wrong_codes[device]
+                    statements.append((rows.UPSERT_WRONG_CODE, (number, device, tries)))
+                case DeviceLost(device=device):
+                    row_number = self._directory.number(device)
+                    statements.append((rows.VOID_DECISION, (number, row_number)))
+                case _:
+                    pass
+        if _row_changes(before, after):
+            statements.append(rows.state_row(number, write.terms, after))
+        slot.stored.state = after
+        self._open.advanced(slot)
+        return statements
+
+    def _durable(self, commit: Commit) -> None:
+        for listener in self._listeners:
+            listener(commit)
+
+    async def settled(self) -> None:
+        """Return when every commit made before this call is durable."""
+        await self._writer.settled()
+
+    def subscribe(self, listener: Callable[[Commit], None]) -> None:
+        """Call ``listener`` with every commit once it is durable."""
+        self._listeners.append(listener)
+
+    # Changes by the command line
+
+    def subscribe_changes(self, listener: Callable[[Change, str], None]) -> None:
+        """Call ``listener`` with what another process changed."""
+        self._change_listeners.append(listener)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(CHANGES_POLL_SECONDS)
+            if self._writer.idle:
+                self.take_changes()
+
+    def take_changes(self) -> None:
+        """Read what other processes changed since the last call, if anything."""
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            if version == self._data_version:
+                return
+            self._data_version = version
+            for seq, kind, key in self._reader.changes(self._seen_change):
+                self._seen_change = seq
+                self._take(cast("Change", kind), key)
+        except (sqlite3.Error, StoreUnavailable):
+            self._data_version = None  # look again next time
+
+    def _take(self, kind: Change, key: str) -> None:
+        if kind == "integrator":
+            found = {integrator.id: integrator for integrator in self._reader.integrators()}
+            self._directory.integrators = found
+        elif kind == "api_key":
+            self._directory.api_keys = {k.digest: k for k in self._reader.api_keys()}
+        elif kind == "pairing":
+            pairing = self._reader.pairing(key)
+            if pairing is not None:
+                self._directory.put_pairing(pairing)
+        elif kind == "device":
+            device = self._reader.device(key)
+            if device is not None:
+                self._directory.put_device(device[1])
+        for listener in self._change_listeners:
+            listener(kind, key)
+
+    # Reads
+
+    async def load(self, request_id: str) -> Stored | None:
+        """Return a request for deciding."""
+        slot = self._open.get(request_id)
+        if slot is None:
+            found = self._reader.stored(request_id)
+            if found is None:
+                return None
+            slot = Slot(*found)
+            if slot.stored.state.status is not Status.PENDING:
+                self._open.remember(slot)
+        return slot.stored
+
+    def pending(self) -> Iterable[Stored]:
+        """Return all pending requests, oldest first."""
+        return self._open
+
+    def pending_for(self, device: str) -> Sequence[Stored]:
+        """Return pending requests that name a device, oldest first."""
+        return self._open.for_device(device)
+
+    async def summary(self, request_id: str) -> Summary | None:
+        """Return what a read reports."""
+        await self._writer.settled()
+        return self._reader.summary(request_id)
+
+    async def summaries(
+        self, *, integrator_id: str, status: Status | None, before: str | None, limit: int, now: int
+    ) -> Sequence[Summary]:
+        """Return summaries, newest first."""
+        await self._writer.settled()
+        return self._reader.summaries(
+            integrator_id=integrator_id, status=status, before=before, limit=limit, now=now
+        )
+
+    async def device_requests(
+        self, *, device: str, before: str | None, limit: int
+    ) -> Sequence[Stored]:
+        """Return requests that name a device, newest first."""
+        await self._writer.settled()
+        ids = self._reader.requests_of_device(
+            device_number=self._directory.number(device), before=before, limit=limit
+        )
+        loaded = [await self.load(request_id) for request_id in ids]
+        return [stored for stored in loaded if stored is not None]
+
+    async def evidence(self, request_id: str) -> Sequence[Evidence]:
+        """Return the decisions that count, in order."""
+        await self._writer.settled()
+        return self._reader.evidence(request_id)
+
+    async def pairing(self, pairing_id: str) -> Pairing | None:
+        """Return a pairing by id."""
+        await self._writer.settled()
+        return self._reader.pairing(pairing_id)
+
+    async def devices(
+        self, *, integrator_id: str, approver_id: str | None, before: str | None, limit: int
+    ) -> Sequence[Pairing]:
+        """Return ties of devices to an integrator, newest first."""
+        await self._writer.settled()
+        return self._reader.ties(
+            integrator_id=integrator_id, approver_id=approver_id, before=before, limit=limit
+        )
+
+    async def tie(self, *, integrator_id: str, device: str) -> Pairing | None:
+        """Return the newest tie of a device to an integrator."""
+        await self._writer.settled()
+        return self._reader.tie(integrator_id=integrator_id, device=device)
+
+    async def events(
+        self, *, integrator_id: str, after: str | None, limit: int
+    ) -> Sequence[EventRecord] | None:
+        """Return events in order after event id ``after``."""
+        await self._writer.settled()
+        return self._reader.events(integrator_id=integrator_id, after=after, limit=limit)
+
+    async def deliveries(self, request_id: str) -> Sequence[Delivery]:
+        """Return the delivery log of a request."""
+        await self._writer.settled()
+        return self._reader.deliveries(request_id)
+
+    async def due_deliveries(self, *, now: int, limit: int) -> Sequence[Delivery]:
+        """Return queued deliveries whose time has come."""
+        return self._reader.due_deliveries(now=now, limit=limit)
+
+    async def answer(self, *, integrator_id: str, path: str, key: str) -> IdempotentAnswer | None:
+        """Return the first answer under an idempotency key."""
+        return self._reader.answer(integrator_id=integrator_id, path=path, key=key)
+
+    async def successions(self) -> Sequence[tuple[bytes, str, int]]:
+        """Return successions, oldest first."""
+        return self._reader.successions()
+
+    async def prune(self, *, requests_before: int, events_before: int, answers_before: int) -> int:
+        """Delete what is older than these times; return how many rows of it went."""
+        self._directory.forget_codes(self._clock.now())
+        return await prune(
+            self._writer,
+            self._reader,
+            requests_before=requests_before,
+            events_before=events_before,
+            answers_before=answers_before,
+        )
+
+    async def check(self) -> dict[str, str]:
+        """Commit nothing and wait for it; raises ``StoreUnavailable``."""
+        await self._writer.submit((), [])
+        counters = self._writer.counters
+        return {
+            "backend": "sqlite",
+            "synchronous": "FULL",
+            "commits": str(counters.commits),
+            "transactions": str(counters.transactions),
+            "pending_requests": str(len(self._open)),
+        }
+
+
+def _row_changes(before: State, after: State) -> bool:
+    """Say whether the request's own row must be written; most decisions only add a decision."""
+    return (
+        before.status is not after.status
+        or before.satisfied != after.satisfied
+        or before.out != after.out
+    )
+
