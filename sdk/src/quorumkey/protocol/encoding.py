@@ -1,0 +1,168 @@
+"""Strict text encodings of the protocol, section 2: base64, times and the text people see.
+
+Each reader accepts exactly one spelling of a value, so nothing that was signed or compared can
+be written in a second way.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64, b2a_base64
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from quorumkey.errors import ProtocolError
+from quorumkey.protocol.limits import TIME_CHARS
+
+__all__ = [
+    "JsonValue",
+    "b64decode",
+    "b64encode",
+    "b64url_decode",
+    "b64url_encode",
+    "check_text",
+    "check_time",
+    "format_time",
+    "parse_time",
+]
+
+#: A JSON value as the strict reader makes it: integers are the only numbers.
+JsonValue: TypeAlias = "None | bool | int | str | list[JsonValue] | dict[str, JsonValue]"
+
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z", re.ASCII
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ONE_SECOND: Final = timedelta(seconds=1)
+# 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
+_MIN_TIME: Final = -62_135_596_800
+_MAX_TIME: Final = 253_402_300_799
+
+# Categories Cc, Cs, Zl and Zp in full (Unicode keeps all four fixed), then the listed invisible
+# and direction-changing characters of section 2.
+_REFUSED: Final = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u2028\\u2029"
+    "\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff]"
+)
+
+
+def b64encode(data: bytes) -> str:
+    """Encode as standard base64 with padding (RFC 4648, section 4)."""
+    return b2a_base64(data, newline=False).decode("ascii")
+
+
+def b64decode(text: object, *, field: str, length: int | None = None) -> bytes:
+    """Decode standard padded base64, accepting only what `b64encode` would have written.
+
+    Args:
+        text: the encoded value, as it came out of the JSON.
+        field: the member's name, for the message.
+        length: the exact number of bytes wanted, or None for any.
+
+    Raises:
+        ProtocolError: ``invalid_request``; not a string, not canonical base64, wrong length.
+    """
+    if type(text) is str:
+        try:
+            # Python's own check lets spare bits through ("YR=="), so encode again and compare.
+            data = a2b_base64(text)
+            if b2a_base64(data, newline=False) == text.encode("ascii"):
+                if length is None or len(data) == length:
+                    return data
+                message = f"{field} must be {length} bytes in base64."
+                raise ProtocolError("invalid_request", message)
+        except ValueError:  # binascii.Error, and UnicodeError for what is not ASCII
+            pass
+    raise ProtocolError("invalid_request", f"{field} must be standard base64 with padding.")
+
+
+def b64url_encode(data: bytes) -> str:
+    """Encode as base64url without padding (RFC 4648, section 5)."""
+    return b64encode(data).rstrip("=").replace("+", "-").replace("/", "_")
+
+
+def b64url_decode(text: object, *, field: str, length: int | None = None) -> bytes:
+    """Decode unpadded base64url, accepting only what `b64url_encode` would have written.
+
+    Raises:
+        ProtocolError: ``invalid_request``; not a string, not canonical, wrong length.
+    """
+    if type(text) is str:
+        try:
+            standard = text.replace("-", "+").replace("_", "/")
+            data = a2b_base64(standard + "=" * (-len(text) % 4))
+            if b64url_encode(data) == text:
+                if length is None or len(data) == length:
+                    return data
+                message = f"{field} must be {length} bytes in base64url."
+                raise ProtocolError("invalid_request", message)
+        except ValueError:
+            pass
+    raise ProtocolError("invalid_request", f"{field} must be base64url without padding.")
+
+
+def check_time(seconds: object, *, field: str) -> int:
+    """Check that `seconds` since the epoch can be written as a time; answers them.
+
+    Raises:
+        ProtocolError: ``invalid_request``; not an int, or outside the years 1 to 9999.
+    """
+    if type(seconds) is int and _MIN_TIME <= seconds <= _MAX_TIME:
+        return seconds
+    message = f"{field} must be whole seconds in the years 1 to 9999."
+    raise ProtocolError("invalid_request", message)
+
+
+def format_time(seconds: int) -> str:
+    """Write epoch seconds as RFC 3339 in UTC with ``Z`` and whole seconds.
+
+    Raises:
+        ProtocolError: ``invalid_request``; outside the years 1 to 9999.
+    """
+    moment = _EPOCH + timedelta(seconds=check_time(seconds, field="A time"))
+    # isoformat() pads the year on every platform, which strftime("%Y") does not.
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def parse_time(text: object, *, field: str) -> int:
+    """Read an RFC 3339 time in UTC with ``Z`` and whole seconds; answers epoch seconds.
+
+    Raises:
+        ProtocolError: ``invalid_request``; any other form, or a day that does not exist.
+    """
+    if type(text) is str and len(text) == TIME_CHARS and _TIME.fullmatch(text):
+        try:
+            return (datetime.fromisoformat(text) - _EPOCH) // _ONE_SECOND
+        except ValueError:
+            pass
+    message = f"{field} must be a time like 2026-04-24T10:35:42Z."
+    raise ProtocolError("invalid_request", message)
+
+
+def check_text(value: object, *, field: str, minimum: int, maximum: int) -> str:
+    """Check text that people see; answers it unchanged.
+
+    Section 2: no control characters, surrogates, line or paragraph separators, none of the
+    listed invisible or direction-changing characters, no white space at either end.
+
+    Args:
+        value: the text, as it came out of the JSON.
+        field: the member's name, for the message.
+        minimum: the least number of code points.
+        maximum: the greatest number of code points.
+
+    Raises:
+        ProtocolError: ``invalid_request``.
+    """
+    if type(value) is not str:
+        raise ProtocolError("invalid_request", f"{field} must be a string.")
+    if not minimum <= len(value) <= maximum:
+        message = f"{field} must have {minimum} to {maximum} characters."
+        raise ProtocolError("invalid_request", message)
+    if not (value.isascii() and value.isprintable()) and _REFUSED.search(value):
+        message = f"{field} must not have control, invisible or direction-changing characters."
+        raise ProtocolError("invalid_request", message)
+    if value != value.strip():
+        message = f"{field} must not begin or end with white space."
+        raise ProtocolError("invalid_request", message)
+    return value
