@@ -246,7 +246,7 @@ class ApiError(ClientError):
         retry_after: seconds to wait before trying again, or None.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument for each member of the wire's error object
+    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each member of the wire's error object
         self,
         status: int,
         code: str,
@@ -313,7 +313,7 @@ _FAMILIES: Final[Mapping[int, type[ApiError]]] = MappingProxyType(
 )
 
 
-def api_error(  # noqa: PLR0913 - the same members as ApiError
+def api_error(  # noqa: PLR0913, PLR0917 - the same members as ApiError
     status: int,
     code: str,
     message: str,

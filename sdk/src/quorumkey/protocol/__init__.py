@@ -15,16 +15,8 @@ from quorumkey.protocol.assurance import (
     assurance_of,
     check_assurance,
 )
-from quorumkey.protocol.device_statements import (
-    Decision,
-    DecisionValue,
-    Enrollment,
-    Platform,
-    Push,
-    Session,
-    Unpair,
-    check_match_code,
-)
+from quorumkey.protocol.decision import Decision, DecisionValue, check_match_code
+from quorumkey.protocol.device_statements import Enrollment, Platform, Push, Session, Unpair
 from quorumkey.protocol.dsse import (
     Envelope,
     Form,

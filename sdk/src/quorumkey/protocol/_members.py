@@ -7,10 +7,10 @@ raises `ProtocolError` ``invalid_request`` naming the member. JSON ``null`` is n
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from quorumkey.errors import ProtocolError
-from quorumkey.protocol.encoding import JsonValue, b64decode, check_text
+from quorumkey.protocol.encoding import b64decode, check_text
 from quorumkey.protocol.limits import (
     MAX_ID_CHARS,
     MAX_NAME_CHARS,
@@ -20,13 +20,15 @@ from quorumkey.protocol.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
-Members = dict[str, JsonValue]
+    from quorumkey.protocol.encoding import JsonValue
+
+Members: TypeAlias = "dict[str, JsonValue]"
 _Choice = TypeVar("_Choice", bound=str)
 
-_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_is_fingerprint: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
+_is_digest: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII).fullmatch
 
 
 def refuse(message: str) -> ProtocolError:
@@ -35,21 +37,24 @@ def refuse(message: str) -> ProtocolError:
 
 
 def members_of(
-    value: object, *, field: str, required: Collection[str], allowed: frozenset[str]
+    value: JsonValue, *, field: str, required: frozenset[str], allowed: frozenset[str]
 ) -> Members:
-    """Check that `value` is an object with every required and only allowed members."""
+    """Check that `value` is an object with every required and only allowed members, none null."""
     if not isinstance(value, dict):
         message = f"{field} must be a JSON object."
         raise refuse(message)
-    members: Members = value
-    for name in required:
-        if name not in members:
-            message = f"{field} must have the member {name}."
-            raise refuse(message)
-    if not members.keys() <= allowed:
-        message = f"{field} has a member the protocol does not know."
+    if not required <= value.keys() <= allowed:
+        missing = sorted(required - value.keys())
+        message = (
+            f"{field} must have the member {missing[0]}."
+            if missing
+            else f"{field} has a member the protocol does not know."
+        )
         raise refuse(message)
-    return members
+    if None in value.values():
+        message = f"{field} has a member that is null; leave it out instead."
+        raise refuse(message)
+    return value
 
 
 def text_of(value: object, *, field: str) -> str:
@@ -76,20 +81,18 @@ def flag_of(value: object, *, field: str) -> bool:
     raise refuse(message)
 
 
-def list_of(value: object, *, field: str) -> list[JsonValue]:
+def list_of(value: JsonValue, *, field: str) -> list[JsonValue]:
     """A JSON array."""
     if isinstance(value, list):
-        items: list[JsonValue] = value
-        return items
+        return value
     message = f"{field} must be a JSON array."
     raise refuse(message)
 
 
-def object_of(value: object, *, field: str) -> Members:
+def object_of(value: JsonValue, *, field: str) -> Members:
     """A JSON object with any members."""
     if isinstance(value, dict):
-        members: Members = value
-        return members
+        return value
     message = f"{field} must be a JSON object."
     raise refuse(message)
 
@@ -104,7 +107,7 @@ def choice_of(value: object, choices: Mapping[str, _Choice], *, field: str) -> _
 
 def fingerprint_in(value: object, *, field: str) -> str:
     """A fingerprint inside a signed document: 64 lower-case hex digits."""
-    if type(value) is str and _FINGERPRINT.fullmatch(value):
+    if type(value) is str and _is_fingerprint(value):
         return value
     message = f"{field} must be 64 lower-case hex digits."
     raise refuse(message)
@@ -112,7 +115,7 @@ def fingerprint_in(value: object, *, field: str) -> str:
 
 def digest_in(value: object, *, field: str) -> str:
     """A digest: ``sha256:`` and 64 lower-case hex digits."""
-    if type(value) is str and _DIGEST.fullmatch(value):
+    if type(value) is str and _is_digest(value):
         return value
     message = f"{field} must be sha256: and 64 lower-case hex digits."
     raise refuse(message)

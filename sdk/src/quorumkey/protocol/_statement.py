@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from quorumkey.protocol._members import Members, integer_of, list_of, members_of, object_of, refuse
-from quorumkey.protocol.dsse import Envelope, Form, Kind, PasskeyPolicy, verify_signature
+from quorumkey.protocol.dsse import verify_signature
 from quorumkey.protocol.limits import MAX_EXTENSION_NAMES, MAX_STATEMENT_BYTES
-from quorumkey.protocol.strict_json import loads
+from quorumkey.protocol.strict_json import dumps, loads
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
     from typing import Self
 
+    from quorumkey.protocol.dsse import Envelope, Form, Kind, PasskeyPolicy
     from quorumkey.protocol.encoding import JsonValue
     from quorumkey.protocol.keys import PublicKey
 
@@ -21,20 +22,20 @@ __all__ = ["Extensions", "Statement", "Verified", "verify_statement"]
 
 VERSION: Final = 1
 
-#: ``extensions`` of a statement: unknown names in it mean nothing.
-Extensions = dict[str, "JsonValue"]
+#: ``extensions`` of a statement: names unknown here mean nothing.
+Extensions: TypeAlias = "dict[str, JsonValue]"
 
 
-def allow(*names: str) -> frozenset[str]:
-    """The members a payload may have: `names` and those every payload may carry."""
-    return frozenset({*names, "v", "extensions", "critical"})
+def allow(required: frozenset[str], *optional: str) -> frozenset[str]:
+    """The members a payload may have: those named and those every payload may carry."""
+    return required | {*optional, "v", "extensions", "critical"}
 
 
 def open_payload(
     payload: bytes,
     *,
     kind: Kind,
-    required: Collection[str],
+    required: frozenset[str],
     allowed: frozenset[str],
     max_bytes: int = MAX_STATEMENT_BYTES,
 ) -> Members:
@@ -60,7 +61,7 @@ def extensions_in(members: Members) -> Extensions | None:
 
 
 def critical_in(members: Members) -> tuple[str, ...] | None:
-    """``critical``, or None where absent; `check_head` says what may stand in it."""
+    """``critical``, or None where absent. The constructor says what may stand in it."""
     if "critical" not in members:
         return None
     names: list[str] = []
@@ -72,46 +73,59 @@ def critical_in(members: Members) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def check_head(
-    extensions: Mapping[str, JsonValue] | None, critical: tuple[str, ...] | None
-) -> None:
-    """Refuse a payload that insists on an extension: none of them is implemented here.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement(ABC):
+    """A signed payload (protocol section 3). One that breaks a rule cannot be made.
 
-    Raises:
-        ProtocolError: ``invalid_request``.
+    Attributes:
+        extensions: names unknown here mean nothing; None where absent.
+        critical: the extensions a reader must understand. None of the protocol's reserved names
+            is implemented here, so an entry refuses the whole payload; None where absent.
     """
-    if critical:
-        message = "The document needs an extension that is not supported here."
-        raise refuse(message)
-    if extensions is not None and len(extensions) > MAX_EXTENSION_NAMES:
-        message = f"extensions must have at most {MAX_EXTENSION_NAMES} names."
-        raise refuse(message)
-
-
-def put_head(
-    members: Members, extensions: Mapping[str, JsonValue] | None, critical: tuple[str, ...] | None
-) -> Members:
-    """Add ``extensions`` and ``critical`` to a payload where they are present."""
-    if extensions is not None:
-        members["extensions"] = dict(extensions)
-    if critical is not None:
-        members["critical"] = list(critical)
-    return members
-
-
-class Statement(Protocol):
-    """A payload type as a class: its kind, and its strict encoding both ways."""
 
     KIND: ClassVar[Kind]
+    extensions: Extensions | None = None
+    critical: tuple[str, ...] | None = None
+
+    def _check_head(self) -> None:
+        """Check what every payload may carry.
+
+        Raises:
+            ProtocolError: ``invalid_request``.
+        """
+        if self.critical:
+            message = "The document needs an extension that is not supported here."
+            raise refuse(message)
+        if self.extensions is not None and len(self.extensions) > MAX_EXTENSION_NAMES:
+            message = f"extensions must have at most {MAX_EXTENSION_NAMES} names."
+            raise refuse(message)
 
     def encode(self) -> bytes:
-        """The payload's bytes."""
-        ...
+        """The payload's bytes: compact JSON, which is what is signed.
+
+        Raises:
+            ProtocolError: ``invalid_json``; ``extensions`` cannot be written as JSON.
+        """
+        members = self._members()
+        if self.extensions is not None:
+            members["extensions"] = self.extensions
+        if self.critical is not None:
+            members["critical"] = list(self.critical)
+        return dumps(members)
+
+    @abstractmethod
+    def _members(self) -> Members:
+        """The payload's own members, in the protocol's order."""
 
     @classmethod
+    @abstractmethod
     def decode(cls, payload: bytes) -> Self:
-        """Read a payload strictly; raises `quorumkey.errors.ProtocolError`."""
-        ...
+        """Read a payload strictly.
+
+        Raises:
+            ProtocolError: ``invalid_json``, ``payload_too_large`` or ``invalid_request``; where
+                the payload names keys, also their own codes.
+        """
 
 
 _S = TypeVar("_S", bound=Statement)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-from quorumkey.protocol._members import Members, digest_in, members_of, object_of, refuse, text_of
+from quorumkey.protocol._members import digest_in, members_of, object_of, refuse, text_of
 from quorumkey.protocol.encoding import check_text
 from quorumkey.protocol.limits import (
     MAX_BINDINGS,
@@ -30,7 +30,7 @@ __all__ = ["Action", "check_action", "check_params"]
 _TYPE: Final = re.compile(r"[a-z0-9_.:-]{1,64}", re.ASCII)
 _BINDING_NAME: Final = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
 _MEMBERS: Final = frozenset({"type", "description", "params", "bindings"})
-_REQUIRED: Final = ("type", "description")
+_REQUIRED: Final = frozenset({"type", "description"})
 
 
 def _no_params() -> dict[str, JsonValue]:
@@ -69,7 +69,7 @@ class Action:
         return members
 
     @staticmethod
-    def from_json(value: object, *, field: str = "action") -> Action:
+    def from_json(value: JsonValue, *, field: str = "action") -> Action:
         """Read an action from its JSON value; ``params`` may be absent.
 
         Raises:
@@ -107,10 +107,13 @@ def check_action(action: Action) -> None:
     )
     check_params(action.params)
     if action.bindings is not None:
-        _check_bindings(object_of(action.bindings, field="action.bindings"))
+        _check_bindings(action.bindings)
 
 
-def _check_bindings(bindings: Members) -> None:
+def _check_bindings(bindings: Mapping[str, str]) -> None:
+    if not isinstance(bindings, dict):
+        message = "action.bindings must be a JSON object."
+        raise refuse(message)
     if len(bindings) > MAX_BINDINGS:
         message = f"action.bindings must have at most {MAX_BINDINGS} names."
         raise refuse(message)
@@ -121,15 +124,17 @@ def _check_bindings(bindings: Members) -> None:
         digest_in(digest, field="A value in action.bindings")
 
 
-def check_params(params: object) -> None:
+def check_params(params: Mapping[str, JsonValue]) -> None:
     """Check ``action.params``: an object, its depth, size, numbers, keys and strings.
 
     Raises:
         ProtocolError: ``invalid_request``.
     """
-    members = object_of(params, field="action.params")
-    _check_value(members, depth=1)
-    if len(dumps(members)) > MAX_PARAMS_BYTES:
+    if not isinstance(params, dict):
+        message = "action.params must be a JSON object."
+        raise refuse(message)
+    _check_value(params, depth=1)
+    if len(dumps(params)) > MAX_PARAMS_BYTES:
         message = f"action.params must be at most {MAX_PARAMS_BYTES} bytes as compact JSON."
         raise refuse(message)
 

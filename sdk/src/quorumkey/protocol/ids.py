@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from uuid import UUID
 
 from quorumkey.errors import ProtocolError
 
@@ -35,7 +34,9 @@ def uuid7(*, milliseconds: int, random: bytes) -> str:
     noise = int.from_bytes(random, "big")
     rand_a = noise >> 68
     rand_b = noise & (2**62 - 1)
-    return str(UUID(int=milliseconds << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b))
+    number = milliseconds << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b
+    digits = f"{number:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def check_uuid7(text: object, *, field: str) -> str:

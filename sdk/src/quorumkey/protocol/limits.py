@@ -28,7 +28,6 @@ NONCE_BYTES: Final = 32
 DIGEST_BYTES: Final = 32
 COMPRESSED_KEY_BYTES: Final = 33
 FINGERPRINT_CHARS: Final = 64
-TIME_CHARS: Final = 20
 MIN_SIGNATURE_BYTES: Final = 8
 MAX_SIGNATURE_BYTES: Final = 72
 PICTOGRAM_SYMBOLS: Final = 5
@@ -54,6 +53,7 @@ MAX_AUTHENTICATOR_DATA_BYTES: Final = 4_096  # ours
 MAX_CLIENT_DATA_JSON_BYTES: Final = 8_192  # ours
 AUTHENTICATOR_DATA_BYTES: Final = 37  # WebAuthn Level 3, section 6.1, without extensions
 MAX_ORIGIN_CHARS: Final = 300  # ours: "https://" + 253 host characters + ":65535", with room
+MAX_PORT: Final = 65_535
 MAX_EXTENSION_NAMES: Final = 32  # ours
 
 # Pairing (section 4).

@@ -45,8 +45,9 @@ _REJECT_POLICIES: Final[Mapping[str, RejectPolicy]] = MappingProxyType(
 _DISTINCT: Final[Mapping[str, Distinct]] = MappingProxyType(
     {"person": "person", "device": "device"}
 )
+_PARTY_REQUIRED: Final = frozenset({"id"})
 _PARTY_MEMBERS: Final = frozenset({"id", "name"})
-_APPROVER_REQUIRED: Final = ("fingerprint", "device_public_key")
+_APPROVER_REQUIRED: Final = frozenset({"fingerprint", "device_public_key"})
 _APPROVER_MEMBERS: Final = frozenset({*_APPROVER_REQUIRED, "approver_id"})
 _GROUP_MEMBERS: Final = frozenset({"name", "approvers"})
 _POLICY_MEMBERS: Final = frozenset(
@@ -84,13 +85,13 @@ class Party:
         return members
 
     @staticmethod
-    def from_json(value: object, *, field: str) -> Party:
+    def from_json(value: JsonValue, *, field: str) -> Party:
         """Read a party from its JSON value.
 
         Raises:
             ProtocolError: ``invalid_request``.
         """
-        members = members_of(value, field=field, required=("id",), allowed=_PARTY_MEMBERS)
+        members = members_of(value, field=field, required=_PARTY_REQUIRED, allowed=_PARTY_MEMBERS)
         return Party(
             id_in(members["id"], field=f"{field}.id"),
             name_in(members["name"], field=f"{field}.name") if "name" in members else None,
@@ -140,7 +141,7 @@ class Approver:
         return members
 
     @staticmethod
-    def from_json(value: object, *, field: str = "approver") -> Approver:
+    def from_json(value: JsonValue, *, field: str = "approver") -> Approver:
         """Read an approver from its JSON value.
 
         Raises:
@@ -189,7 +190,7 @@ class Group:
         }
 
     @staticmethod
-    def from_json(value: object, *, field: str = "group") -> Group:
+    def from_json(value: JsonValue, *, field: str = "group") -> Group:
         """Read a group from its JSON value.
 
         Raises:
@@ -261,7 +262,7 @@ class Policy:
         }
 
     @staticmethod
-    def from_json(value: object, *, field: str = "policy") -> Policy:
+    def from_json(value: JsonValue, *, field: str = "policy") -> Policy:
         """Read a policy from its JSON value, in which every member has to stand.
 
         Raises:

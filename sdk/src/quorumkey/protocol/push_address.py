@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from quorumkey.protocol._members import Members, choice_of, members_of, object_of, refuse, text_of
 from quorumkey.protocol.encoding import b64url_decode
@@ -18,6 +17,7 @@ from quorumkey.protocol.limits import (
     WEB_PUSH_AUTH_BYTES,
     WEB_PUSH_KEY_BYTES,
 )
+from quorumkey.protocol.origin import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,15 +180,10 @@ def _check_endpoint(endpoint: str) -> None:
         _VISIBLE_ASCII,
         maximum=MAX_ENDPOINT_CHARS,
         field="push.endpoint",
-        form="an https address",
+        form="visible ASCII",
     )
-    try:
-        parts = urlsplit(endpoint)
-        usable = parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
-    except ValueError:
-        usable = False
-    if not usable:
-        message = "push.endpoint must be an https address without user information."
+    if not origin_of(endpoint).startswith("https:"):
+        message = "push.endpoint must be an https address."
         raise refuse(message)
 
 
@@ -197,13 +192,12 @@ PushAddress: TypeAlias = NoPushAddress | ApnsAddress | FcmAddress | WebPushAddre
 
 
 def _members(value: Members, *names: str) -> list[str]:
-    members = members_of(
-        value, field="push", required=names, allowed=frozenset((*names, "channel"))
-    )
+    wanted = frozenset((*names, "channel"))
+    members = members_of(value, field="push", required=wanted, allowed=wanted)
     return [text_of(members[name], field=f"push.{name}") for name in names]
 
 
-def parse_push_address(value: object) -> PushAddress:
+def parse_push_address(value: JsonValue) -> PushAddress:
     """Read a push address from its JSON value.
 
     Raises:

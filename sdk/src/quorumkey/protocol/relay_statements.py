@@ -1,4 +1,4 @@
-"""What the relay signs besides the request: challenges, successions, receipts (sections 3, 8, 11)."""
+"""What the relay signs besides requests: challenges, successions, receipts (sections 3, 8, 11)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,22 @@ from quorumkey.protocol._members import (
 )
 from quorumkey.protocol._statement import (
     VERSION,
+    Statement,
     allow,
-    check_head,
     critical_in,
     extensions_in,
     open_payload,
-    put_head,
 )
 from quorumkey.protocol.dsse import Envelope, Kind, parse_envelope
 from quorumkey.protocol.encoding import check_time, format_time, parse_time
 from quorumkey.protocol.ids import check_uuid7
 from quorumkey.protocol.keys import PublicKey
 from quorumkey.protocol.limits import MAX_APPROVERS, MAX_RECEIPT_PAYLOAD_BYTES
-from quorumkey.protocol.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from quorumkey.protocol._statement import Extensions
 
 __all__ = ["Challenge", "FinalStatus", "Receipt", "Succession"]
 
@@ -52,7 +49,7 @@ _FINAL_STATUSES: Final[Mapping[str, FinalStatus]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
+class Challenge(Statement):
     """What a push carries: enough to name the request, nothing of its action.
 
     Attributes:
@@ -62,8 +59,6 @@ class Challenge:
         device: the fingerprint of the device it is for.
         integrator_name: who asks.
         expires_at: the request's, in epoch seconds.
-        extensions: see section 3.
-        critical: see section 3; never with an entry.
     """
 
     KIND: ClassVar[Kind] = Kind.CHALLENGE
@@ -73,8 +68,6 @@ class Challenge:
     device: str
     integrator_name: str
     expires_at: int
-    extensions: Extensions | None = None
-    critical: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every member.
@@ -88,10 +81,9 @@ class Challenge:
         fingerprint_in(self.device, field="device")
         name_in(self.integrator_name, field="integrator_name")
         check_time(self.expires_at, field="expires_at")
-        check_head(self.extensions, self.critical)
+        self._check_head()
 
-    def encode(self) -> bytes:
-        """The payload's bytes."""
+    def _members(self) -> Members:
         members: Members = {
             "relay": self.relay,
             "request_id": self.request_id,
@@ -100,7 +92,7 @@ class Challenge:
             "integrator_name": self.integrator_name,
             "expires_at": format_time(self.expires_at),
         }
-        return dumps(put_head(members, self.extensions, self.critical))
+        return members
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -124,35 +116,26 @@ class Challenge:
         )
 
 
-_CHALLENGE_REQUIRED: Final = (
-    "relay",
-    "request_id",
-    "request_digest",
-    "device",
-    "integrator_name",
-    "expires_at",
+_CHALLENGE_REQUIRED: Final = frozenset(
+    {"relay", "request_id", "request_digest", "device", "integrator_name", "expires_at"}
 )
-_CHALLENGE_MEMBERS: Final = allow(*_CHALLENGE_REQUIRED)
+_CHALLENGE_MEMBERS: Final = allow(_CHALLENGE_REQUIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Succession:
+class Succession(Statement):
     """The outgoing relay key names the next one (section 11).
 
     Attributes:
         relay: the outgoing key's fingerprint, which signs.
         next_public_key: the next key, 33 bytes in base64.
         not_before: from when the relay signs with it, in epoch seconds.
-        extensions: see section 3.
-        critical: see section 3; never with an entry.
     """
 
     KIND: ClassVar[Kind] = Kind.SUCCESSION
     relay: str
     next_public_key: str
     not_before: int
-    extensions: Extensions | None = None
-    critical: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every member.
@@ -165,21 +148,20 @@ class Succession:
             message = "next_public_key must be another key than the outgoing one."
             raise refuse(message)
         check_time(self.not_before, field="not_before")
-        check_head(self.extensions, self.critical)
+        self._check_head()
 
     @property
     def next_key(self) -> PublicKey:
         """The next key, loaded."""
         return PublicKey.from_base64(self.next_public_key, field="next_public_key")
 
-    def encode(self) -> bytes:
-        """The payload's bytes."""
+    def _members(self) -> Members:
         members: Members = {
             "relay": self.relay,
             "next_public_key": self.next_public_key,
             "not_before": format_time(self.not_before),
         }
-        return dumps(put_head(members, self.extensions, self.critical))
+        return members
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -201,12 +183,12 @@ class Succession:
         )
 
 
-_SUCCESSION_REQUIRED: Final = ("relay", "next_public_key", "not_before")
-_SUCCESSION_MEMBERS: Final = allow(*_SUCCESSION_REQUIRED)
+_SUCCESSION_REQUIRED: Final = frozenset({"relay", "next_public_key", "not_before"})
+_SUCCESSION_MEMBERS: Final = allow(_SUCCESSION_REQUIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Statement):
     """How a request ended, with the approvals as evidence (section 8).
 
     Attributes:
@@ -214,8 +196,6 @@ class Receipt:
         completed_at: when, in epoch seconds; of a timeout it is ``expires_at``.
         request: the request envelope.
         decisions: the approvals that satisfied the groups; empty unless approved.
-        extensions: see section 3.
-        critical: see section 3; never with an entry.
     """
 
     KIND: ClassVar[Kind] = Kind.RECEIPT
@@ -223,8 +203,6 @@ class Receipt:
     completed_at: int
     request: Envelope
     decisions: tuple[Envelope, ...] = ()
-    extensions: Extensions | None = None
-    critical: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every member.
@@ -240,10 +218,9 @@ class Receipt:
         if len(self.decisions) > MAX_APPROVERS:
             message = f"decisions must have at most {MAX_APPROVERS} entries."
             raise refuse(message)
-        check_head(self.extensions, self.critical)
+        self._check_head()
 
-    def encode(self) -> bytes:
-        """The payload's bytes."""
+    def _members(self) -> Members:
         members: Members = {
             "v": VERSION,
             "status": self.status,
@@ -251,7 +228,7 @@ class Receipt:
             "request": self.request.to_json(),
             "decisions": [envelope.to_json() for envelope in self.decisions],
         }
-        return dumps(put_head(members, self.extensions, self.critical))
+        return members
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -280,5 +257,5 @@ class Receipt:
         )
 
 
-_RECEIPT_REQUIRED: Final = ("v", "status", "completed_at", "request", "decisions")
-_RECEIPT_MEMBERS: Final = allow(*_RECEIPT_REQUIRED)
+_RECEIPT_REQUIRED: Final = frozenset({"v", "status", "completed_at", "request", "decisions"})
+_RECEIPT_MEMBERS: Final = allow(_RECEIPT_REQUIRED)

@@ -19,12 +19,11 @@ from quorumkey.protocol._members import (
 )
 from quorumkey.protocol._statement import (
     VERSION,
+    Statement,
     allow,
-    check_head,
     critical_in,
     extensions_in,
     open_payload,
-    put_head,
 )
 from quorumkey.protocol.action import Action
 from quorumkey.protocol.dsse import Kind
@@ -42,13 +41,13 @@ from quorumkey.protocol.limits import (
     MIN_USE_WITHIN_SECONDS,
 )
 from quorumkey.protocol.policy import Party, Policy, check_required
-from quorumkey.protocol.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from quorumkey.protocol._statement import Extensions
+    from quorumkey.protocol.encoding import JsonValue
+
 
 __all__ = [
     "PROFILES",
@@ -123,7 +122,7 @@ def check_use_within(seconds: object) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestDocument:
+class RequestDocument(Statement):
     """The immutable request document. One that breaks a rule of section 5 cannot be made.
 
     Attributes:
@@ -138,8 +137,6 @@ class RequestDocument:
         expires_at: epoch seconds; the request is open while ``now < expires_at``.
         use_by: epoch seconds; the last moment at which an approval may be acted on.
         requester: the person who wants the action done, or None.
-        extensions: see section 3.
-        critical: see section 3; never with an entry.
     """
 
     KIND: ClassVar[Kind] = Kind.REQUEST
@@ -154,8 +151,6 @@ class RequestDocument:
     expires_at: int
     use_by: int
     requester: Party | None = None
-    extensions: Extensions | None = None
-    critical: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every rule of section 5 that the document itself can show.
@@ -179,7 +174,7 @@ class RequestDocument:
         check_time(self.use_by, field="use_by")
         check_expires_in(self.expires_at - self.created_at, profile=self.profile)
         check_use_within(self.use_by - self.expires_at)
-        check_head(self.extensions, self.critical)
+        self._check_head()
 
     def _countable_groups(self) -> int:
         """How many groups have an approver who is not known to be the requester."""
@@ -190,8 +185,7 @@ class RequestDocument:
             for group in self.policy.groups
         )
 
-    def encode(self) -> bytes:
-        """The payload's bytes."""
+    def _members(self) -> Members:
         members: Members = {
             "v": VERSION,
             "profile": self.profile,
@@ -207,7 +201,7 @@ class RequestDocument:
         members["created_at"] = format_time(self.created_at)
         members["expires_at"] = format_time(self.expires_at)
         members["use_by"] = format_time(self.use_by)
-        return dumps(put_head(members, self.extensions, self.critical))
+        return members
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -243,23 +237,25 @@ class RequestDocument:
         )
 
 
-_REQUIRED: Final = (
-    "v",
-    "profile",
-    "relay",
-    "integrator",
-    "request_id",
-    "nonce",
-    "action",
-    "policy",
-    "created_at",
-    "expires_at",
-    "use_by",
+_REQUIRED: Final = frozenset(
+    {
+        "v",
+        "profile",
+        "relay",
+        "integrator",
+        "request_id",
+        "nonce",
+        "action",
+        "policy",
+        "created_at",
+        "expires_at",
+        "use_by",
+    }
 )
-_MEMBERS: Final = allow(*_REQUIRED, "requester")
+_MEMBERS: Final = allow(_REQUIRED, "requester")
 
 
-def _written_action(value: object) -> Action:
+def _written_action(value: JsonValue) -> Action:
     """An action in which, unlike in a body, ``params`` has to stand."""
     if isinstance(value, dict) and "params" not in value:
         message = "action must have the member params."

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from quorumkey.protocol._statement import Statement, Verified, verify_statement
 from quorumkey.protocol.action import Action, check_action
-from quorumkey.protocol.device_statements import Decision, Enrollment, Push, Session, Unpair
+from quorumkey.protocol.decision import Decision
+from quorumkey.protocol.device_statements import Enrollment, Push, Session, Unpair
 from quorumkey.protocol.policy import Approver, Group, Party, Policy
 from quorumkey.protocol.relay_statements import Challenge, Receipt, Succession
 from quorumkey.protocol.request import RequestDocument, request_digest

@@ -8,14 +8,17 @@ bounded size and depth. Two readers of one document can therefore not see differ
 from __future__ import annotations
 
 import json
-from typing import Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from quorumkey.errors import ProtocolError
-from quorumkey.protocol.encoding import JsonValue
 from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_SAFE_INTEGER
+
+if TYPE_CHECKING:
+    from quorumkey.protocol.encoding import JsonValue
 
 __all__ = ["dumps", "loads"]
 
+_WHITE_SPACE: Final = " \t\n\r"  # RFC 8259, section 2
 # "-9007199254740991": longer digits are refused before int() does quadratic work on them.
 _MAX_INTEGER_CHARS: Final = len(str(-MAX_SAFE_INTEGER))
 
@@ -26,10 +29,10 @@ def _refuse(message: str) -> ProtocolError:
 
 def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     members = dict(pairs)
-    if len(members) != len(pairs):
-        message = "The JSON has an object with the same member twice."
-        raise _refuse(message)
-    return members
+    if len(members) == len(pairs):
+        return members
+    message = "The JSON has an object with the same member twice."
+    raise _refuse(message)
 
 
 def _integer(text: str) -> int:
@@ -106,7 +109,9 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_JSON_DEPTH) -> Js
         message = f"The JSON is larger than {max_bytes} bytes."
         raise ProtocolError("payload_too_large", message)
     try:
-        value = cast("JsonValue", _DECODER.decode(data.decode()))
+        # raw_decode() saves decode()'s two searches for white space.
+        text = data.decode().strip(_WHITE_SPACE)
+        value, end = cast("tuple[JsonValue, int]", _DECODER.raw_decode(text))
     except UnicodeDecodeError:
         message = "The JSON is not UTF-8."
         raise _refuse(message) from None
@@ -116,8 +121,12 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_JSON_DEPTH) -> Js
     except RecursionError:
         message = f"The JSON is nested deeper than {max_depth}."
         raise _refuse(message) from None
-    # Without that many brackets it cannot be that deep, and only an escape can write a surrogate.
-    if data.count(b"{") + data.count(b"[") > max_depth or b"\\u" in data:
+    if end != len(text):
+        message = "The JSON is malformed."
+        raise _refuse(message)
+    # Without that many brackets it cannot be that deep, and only an escape can write a surrogate
+    # (one character is found ten times faster than two, so that search comes first).
+    if text.count("{") + text.count("[") > max_depth or ("\\" in text and "\\u" in text):
         _check_tree(value, max_depth)
     return value
 

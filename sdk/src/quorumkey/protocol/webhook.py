@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import re
 from hashlib import sha256
-from secrets import token_bytes
 from typing import TYPE_CHECKING, Final
 
 from quorumkey.errors import ProtocolError
@@ -19,7 +18,6 @@ from quorumkey.protocol.limits import (
     MAX_WEBHOOK_SECRET_BYTES,
     MAX_WEBHOOK_SIGNATURES,
     MIN_WEBHOOK_SECRET_BYTES,
-    WEBHOOK_SECRET_BYTES,
     WEBHOOK_TOLERANCE_SECONDS,
 )
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["generate_secret", "sign", "verify"]
 
-_SECRET_PREFIX: Final = "whsec_"
+_SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the public prefix, no secret
 _SCHEME: Final = "v1"
 _TIMESTAMP: Final = re.compile(r"(?:0|[1-9][0-9]{0,11})", re.ASCII)
 _MESSAGE_ID: Final = re.compile(r"[!-\-/-~]{1,128}", re.ASCII)  # visible ASCII without the dot
@@ -38,18 +36,16 @@ def _refuse(message: str) -> ProtocolError:
     return ProtocolError("invalid_signature", message)
 
 
-def generate_secret(random: bytes | None = None) -> str:
-    """Make a secret ``whsec_<base64>``.
+def generate_secret(random: bytes) -> str:
+    """Make a secret ``whsec_<base64>`` of random bytes.
 
     Args:
-        random: 24 to 64 random bytes; None takes 32 from the operating system.
+        random: 24 to 64 of them, fresh from the caller's source (`WEBHOOK_SECRET_BYTES` is 32).
 
     Raises:
         ProtocolError: ``invalid_request``; too few or too many bytes.
     """
-    secret = _SECRET_PREFIX + b64encode(
-        token_bytes(WEBHOOK_SECRET_BYTES) if random is None else random
-    )
+    secret = _SECRET_PREFIX + b64encode(random)
     _key(secret)
     return secret
 
