@@ -38,6 +38,7 @@ from quorumkey.protocol.encoding import (
     check_text,
     check_time,
     format_time,
+    json_equal,
     parse_time,
 )
 from quorumkey.protocol.ids import check_uuid7, uuid7
@@ -132,6 +133,7 @@ __all__ = [
     "format_pairing_code",
     "format_time",
     "is_impossible",
+    "json_equal",
     "lost_groups",
     "make_pairing_code",
     "media_type",

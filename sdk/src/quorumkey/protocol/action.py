@@ -54,8 +54,14 @@ class Action:
     bindings: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        """Apply `check_action`."""
+        """Apply `check_action`; empty bindings are the same as none.
+
+        Raises:
+            ProtocolError: ``invalid_request``.
+        """
         check_action(self)
+        if not self.bindings:
+            object.__setattr__(self, "bindings", None)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The action as it stands in a request document."""
@@ -167,6 +173,9 @@ def _items(value: dict[str, JsonValue] | list[JsonValue]) -> list[JsonValue]:
 
 def _check_number(value: object) -> None:
     # A caller's own dictionary can hold what the strict reader would never have made.
-    if not isinstance(value, int) or not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-        message = "A number in action.params must be an integer within ±(2^53-1)."
-        raise refuse(message)
+    if type(value) is bool or (
+        type(value) is int and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+    ):
+        return
+    message = "A number in action.params must be an integer within ±(2^53-1)."
+    raise refuse(message)

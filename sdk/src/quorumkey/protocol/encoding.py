@@ -22,6 +22,7 @@ __all__ = [
     "check_text",
     "check_time",
     "format_time",
+    "json_equal",
     "parse_time",
 ]
 
@@ -165,3 +166,21 @@ def check_text(value: object, *, field: str, minimum: int, maximum: int) -> str:
         message = f"{field} must not begin or end with white space."
         raise ProtocolError("invalid_request", message)
     return value
+
+
+def json_equal(one: JsonValue, other: JsonValue) -> bool:
+    """Whether two JSON values are equal in type and value (section 5).
+
+    ``1``, ``true`` and ``"1"`` are three values; member order does not matter, list order does.
+    """
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(json_equal(value, other[name]) for name, value in one.items())
+        )
+    if isinstance(one, list):
+        return (
+            isinstance(other, list) and len(one) == len(other) and all(map(json_equal, one, other))
+        )
+    return type(one) is type(other) and one == other

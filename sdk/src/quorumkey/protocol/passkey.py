@@ -13,13 +13,17 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from quorumkey.errors import ProtocolError
+from quorumkey.protocol._members import list_of, members_of, text_of
 from quorumkey.protocol.encoding import b64url_encode
 from quorumkey.protocol.limits import AUTHENTICATOR_DATA_BYTES
 
 if TYPE_CHECKING:
+    from quorumkey.protocol.encoding import JsonValue
     from quorumkey.protocol.keys import PublicKey
 
 __all__ = ["PasskeyPolicy", "WebAuthnAssertion", "verify_assertion"]
+
+_MEMBERS: Final = frozenset({"rp_id", "origins"})
 
 # WebAuthn Level 3, section 6.1: authenticator data is rpIdHash, flags, signCount.
 _RP_ID_HASH: Final = slice(0, 32)
@@ -58,12 +62,33 @@ class PasskeyPolicy:
     rp_id: str
     origins: frozenset[str]
 
+    def to_json(self) -> dict[str, JsonValue]:
+        """The relying party as ``{rp_id, origins}``."""
+        return {"rp_id": self.rp_id, "origins": [*sorted(self.origins)]}
+
+    @staticmethod
+    def from_json(value: JsonValue, *, field: str = "webauthn") -> PasskeyPolicy:
+        """Read a relying party from ``{rp_id, origins}``; there has to be an origin.
+
+        Raises:
+            ProtocolError: ``invalid_request``.
+        """
+        members = members_of(value, field=field, required=_MEMBERS, allowed=_MEMBERS)
+        rp_id = text_of(members["rp_id"], field=f"{field}.rp_id")
+        origins = list_of(members["origins"], field=f"{field}.origins")
+        if not rp_id or not origins:
+            message = f"{field} must name a relying party and at least one origin."
+            raise ProtocolError("invalid_request", message)
+        return PasskeyPolicy(
+            rp_id, frozenset(text_of(item, field=f"{field}.origins") for item in origins)
+        )
+
 
 def _refuse(message: str) -> ProtocolError:
     return ProtocolError("invalid_signature", message)
 
 
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
         message = "clientDataJSON has the same member twice."
@@ -79,7 +104,7 @@ def _not_json(_text: str) -> NoReturn:
 # A browser writes this JSON and may add members of any kind, so numbers are free here. Their
 # text is kept: nothing reads them, and no digit count can make the reader slow.
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_members, parse_int=str, parse_float=str, parse_constant=_not_json
+    object_pairs_hook=_unique, parse_int=str, parse_float=str, parse_constant=_not_json
 )
 
 

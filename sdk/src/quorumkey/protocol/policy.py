@@ -250,6 +250,30 @@ class Policy:
         if self.distinct == "person":
             _check_persons(self.groups)
 
+    @staticmethod
+    def of(  # noqa: PLR0913 - one argument for each member of the document's policy
+        *,
+        required: object,
+        groups: tuple[Group, ...],
+        reject_policy: object = "any",
+        distinct: object = "person",
+        min_assurance: object = "none",
+        match_code: object = False,
+    ) -> Policy:
+        """Make a policy of values whose types are not yet known.
+
+        Raises:
+            ProtocolError: as for the constructor.
+        """
+        return Policy(
+            required=integer_of(required, field="required"),
+            groups=groups,
+            reject_policy=choice_of(reject_policy, _REJECT_POLICIES, field="reject_policy"),
+            distinct=choice_of(distinct, _DISTINCT, field="distinct"),
+            min_assurance=assurance_of(min_assurance),
+            match_code=flag_of(match_code, field="match_code"),
+        )
+
     def to_json(self) -> dict[str, JsonValue]:
         """The policy's JSON object, with every member written."""
         return {
@@ -269,17 +293,15 @@ class Policy:
             ProtocolError: as for `Group` and the constructor.
         """
         members = members_of(value, field=field, required=_POLICY_MEMBERS, allowed=_POLICY_MEMBERS)
-        return Policy(
-            required=integer_of(members["required"], field="required"),
+        return Policy.of(
+            required=members["required"],
             groups=tuple(
                 Group.from_json(item) for item in list_of(members["groups"], field="groups")
             ),
-            reject_policy=choice_of(
-                members["reject_policy"], _REJECT_POLICIES, field="reject_policy"
-            ),
-            distinct=choice_of(members["distinct"], _DISTINCT, field="distinct"),
-            min_assurance=assurance_of(members["min_assurance"]),
-            match_code=flag_of(members["match_code"], field="match_code"),
+            reject_policy=members["reject_policy"],
+            distinct=members["distinct"],
+            min_assurance=members["min_assurance"],
+            match_code=members["match_code"],
         )
 
 
