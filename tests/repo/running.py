@@ -1,9 +1,9 @@
 """Running a document as its reader would: one terminal, one folder, from top to bottom.
 
 Every fenced block of a runnable language is run in order, in a folder of its own. What a block
-exports stays for the next one. In a ``console`` block the lines after ``$ `` are typed and the others
-are what has to be seen, with ``…`` for what differs each time. A comment just before a fence says when
-something else is meant:
+exports stays for the next one. In a ``console`` block the lines after ``$ `` are typed and the
+others are what has to be seen, with ``…`` for what differs each time. A comment just before a fence
+says when something else is meant:
 
 ``background``
     a program that goes on; it is started, has answered ``/readyz`` before the next block runs, and
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from tests.repo.markdown import Fence
 
@@ -76,7 +76,9 @@ class Terminal:
     folder: Path
     variables: dict[str, str] = field(init=False)
     port: int = field(init=False, default_factory=free_port)
-    _running: list[subprocess.Popen[bytes]] = field(init=False, default_factory=list)
+    _running: list[subprocess.Popen[bytes]] = field(
+        init=False, default_factory=list["subprocess.Popen[bytes]"]
+    )
 
     def __post_init__(self) -> None:
         tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -167,7 +169,7 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def terminal(folder: Path) -> Iterator[Terminal]:
+def terminal(folder: Path) -> Generator[Terminal]:
     """Open a terminal in ``folder`` and close it with everything in it."""
     opened = Terminal(folder)
     try:
