@@ -112,7 +112,7 @@ def answer(
     if status is not Status.PENDING:
         return Outcome(refusal=request_completed(status))
     # (8) clock
-    if abs(said.decided_at - now) > limits.MAX_CLOCK_SKEW_SECONDS:
+    if abs(said.decided_at - now) > limits.CLOCK_SKEW_SECONDS:
         return Outcome(refusal=_clock_skew(now))
     # (9) counter, requester, assurance, match code
     refused = _admission(terms, state, said, standing, now)
@@ -137,13 +137,13 @@ def _admission(
     if said.decision == "deny":
         return None
     tries = state.wrong_codes.get(device, 0)
-    if tries >= limits.MAX_WRONG_CODES:
+    if tries >= limits.MATCH_CODE_ATTEMPTS:
         return Outcome(refusal=_wrong_code(0))
     if standing.code_right:
         return None
     return Outcome(
         events=_with_resolution(terms, state, WrongCode(device), now),
-        refusal=_wrong_code(limits.MAX_WRONG_CODES - tries - 1),
+        refusal=_wrong_code(limits.MATCH_CODE_ATTEMPTS - tries - 1),
     )
 
 
@@ -223,7 +223,7 @@ def apply(terms: Terms, state: State, event: Event) -> State:
             return replace(state, version=version, ballots=ballots, satisfied=satisfied)
         case WrongCode(device=device):
             tries = state.wrong_codes.get(device, 0) + 1
-            out = state.out | {device} if tries >= limits.MAX_WRONG_CODES else state.out
+            out = state.out | {device} if tries >= limits.MATCH_CODE_ATTEMPTS else state.out
             codes = {**state.wrong_codes, device: tries}
             return replace(state, version=version, wrong_codes=codes, out=out)
         case DeviceLost(device=device):

@@ -214,7 +214,8 @@ Write = (
     | PutSuccession
 )
 Commit = tuple[Write, ...]
-Change = Literal["integrator", "api_key", "pairing", "device", "succession"]
+# What another process changed: the kind, and which one (its id, fingerprint or event id).
+Change = Literal["integrator", "api_key", "pairing", "device", "event", "succession"]
 
 
 class Directory(Protocol):
@@ -318,6 +319,10 @@ class Store(Protocol):
         self, *, integrator_id: str, after: str | None, limit: int
     ) -> Sequence[EventRecord] | None:
         """Return events in order after event id ``after``; None when that one is not kept."""
+        ...
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        """Return an event by id."""
         ...
 
     async def deliveries(self, request_id: str) -> Sequence[Delivery]:

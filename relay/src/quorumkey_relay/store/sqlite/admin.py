@@ -82,10 +82,9 @@ class AdminStore:
             for write in writes:
                 statement, change = self._statement(write)
                 connection.execute(*statement)
-                if change is not None:
-                    connection.execute(rows.INSERT_CHANGE, change)
+                connection.execute(rows.INSERT_CHANGE, change)
 
-    def _statement(self, write: AdminWrite) -> tuple[Statement, tuple[Change, str] | None]:
+    def _statement(self, write: AdminWrite) -> tuple[Statement, tuple[Change, str]]:
         match write:
             case PutIntegrator(integrator=integrator):
                 values = (integrator.id, integrator.name)
@@ -101,6 +100,6 @@ class AdminStore:
                     raise StoreUnavailable(message)
                 return rows.device_row(found[0], device), ("device", device.fingerprint)
             case AppendEvent(event=event):
-                return rows.event_row(event), None
+                return rows.event_row(event), ("event", event.id)
             case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
                 return (rows.INSERT_SUCCESSION, (envelope, after, since)), ("succession", after)

@@ -58,11 +58,10 @@ async def prune(
             statements += [(sql, (number,)) for sql in _BY_REQUEST]
         await writer.submit((), statements)
         gone += len(old)
-    for table, delete, before in (
-        ("events", _EVENTS, events_before),
-        ("answers", _ANSWERS, answers_before),
-    ):
-        while count := reader.older_than(table, before, PRUNE_BATCH_ROWS):
-            await writer.submit((), [(delete, (before, PRUNE_BATCH_ROWS))])
-            gone += count
+    while count := reader.older_than("events", events_before, PRUNE_BATCH_ROWS):
+        await writer.submit((), [(_EVENTS, (events_before, PRUNE_BATCH_ROWS))])
+        gone += count
+    while count := reader.older_than("answers", answers_before, PRUNE_BATCH_ROWS):
+        await writer.submit((), [(_ANSWERS, (answers_before, PRUNE_BATCH_ROWS))])
+        gone += count
     return gone

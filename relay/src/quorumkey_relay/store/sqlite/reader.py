@@ -241,6 +241,15 @@ class Reader:
         )
         return [EventRecord(**row) for row in found]
 
+    def event(self, event_id: str) -> EventRecord | None:
+        """Return an event by id."""
+        row = self._one(
+            "SELECT event_id AS id, integrator_id, type, body, created_at FROM events"
+            " WHERE event_id = ?",
+            (event_id,),
+        )
+        return None if row is None else EventRecord(**row)
+
     def deliveries(self, request_id: str) -> list[Delivery]:
         """Return the delivery log of a request, oldest first."""
         return self._deliveries("r.request_id = ? ORDER BY delivery_id", (request_id,))

@@ -70,7 +70,8 @@ DEVICE_COLUMNS: Final = (
 )
 UPSERT_DEVICE: Final = (
     f"INSERT INTO devices (id, {DEVICE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (id) DO UPDATE SET assurance = excluded.assurance,"
+    " ON CONFLICT (id) DO UPDATE SET platform = excluded.platform,"
+    " assurance = excluded.assurance,"
     " sign_count = excluded.sign_count, session_key = excluded.session_key,"
     " push_channel = excluded.push_channel, push = excluded.push,"
     " revoked_at = excluded.revoked_at"
@@ -109,6 +110,7 @@ UPSERT_DELIVERY: Final = (
     " VALUES (?, (SELECT id FROM requests WHERE request_id = ?), ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (delivery_id) DO UPDATE SET next_at = excluded.next_at,"
     " attempts = excluded.attempts, state = excluded.state, reason = excluded.reason"
+    " WHERE deliveries.state != 'acknowledged'"
 )
 INSERT_ANSWER: Final = (
     "INSERT INTO answers (integrator_id, path, key, body_digest, answer, created_at)"

@@ -61,8 +61,16 @@ CHANGES_POLL_SECONDS: Final = 0.25
 class SqliteStore:
     """One data directory, served by this process alone."""
 
-    def __init__(self, data_dir: Path, *, vault: Vault, clock: Clock) -> None:
-        """Remember where; ``start`` opens it."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        vault: Vault,
+        clock: Clock,
+        on_transaction: Callable[[int, float], None] = lambda commits, seconds: None,
+    ) -> None:
+        """Remember where; ``start`` opens it. ``on_transaction`` hears sizes and seconds."""
+        self._on_transaction = on_transaction
         self._data_dir = data_dir
         self._vault = vault
         self._clock = clock
@@ -92,7 +100,10 @@ class SqliteStore:
             self._lock.release()
             raise
         self._writer = Writer(
-            self._connection, on_durable=self._durable, on_failure=self._read_all
+            self._connection,
+            on_durable=self._durable,
+            on_failure=self._read_all,
+            on_transaction=self._on_transaction,
         )
         self._poller = asyncio.create_task(self._poll())
 
@@ -338,6 +349,10 @@ class SqliteStore:
         """Return events in order after event id ``after``."""
         await self._writer.settled()
         return self._reader.events(integrator_id=integrator_id, after=after, limit=limit)
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        """Return an event by id."""
+        return self._reader.event(event_id)
 
     async def deliveries(self, request_id: str) -> Sequence[Delivery]:
         """Return the delivery log of a request."""

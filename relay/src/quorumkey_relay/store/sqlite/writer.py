@@ -28,11 +28,10 @@ Statement = tuple[str, tuple[object, ...]]
 
 @dataclass(slots=True)
 class WriterCounters:
-    """What the writer did since start: commits asked for, transactions, seconds in COMMIT."""
+    """What the writer did since start: durable commits, and transactions that held them."""
 
     commits: int = 0
     transactions: int = 0
-    commit_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +50,19 @@ class Writer:
         *,
         on_durable: Callable[[Commit], None],
         on_failure: Callable[[], None],
+        on_transaction: Callable[[int, float], None],
     ) -> None:
         """Start the thread.
 
         ``on_durable`` is called for each commit in order once it is on disk, before its awaiter
-        goes on; ``on_failure`` after a batch failed and was rolled back.
+        goes on; ``on_failure`` after a batch failed and was rolled back; ``on_transaction`` with
+        the number of commits and the seconds of each transaction.
         """
         self.counters = WriterCounters()
         self._connection = connection
         self._on_durable = on_durable
         self._on_failure = on_failure
+        self._on_transaction = on_transaction
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
         self._busy_since: float | None = None
@@ -152,7 +154,7 @@ class Writer:
             return
         self.counters.commits += len(batch)
         self.counters.transactions += 1
-        self.counters.commit_seconds += taken
+        self._on_transaction(len(batch), taken)
         for job in batch:
             self._on_durable(job.commit)
             if not job.done.done():

@@ -1,0 +1,71 @@
+"""Which messages a request needs, as deliveries for the outbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_relay.store.protocol import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from quorumkey_relay.store.protocol import DeliveryKind, Store, Stored
+    from quorumkey_relay.usecases.ports import Presence
+
+WEBSOCKET: Final = "websocket"
+# The log's name for what a device fetched by itself.
+FETCH: Final = "fetch"
+_DEVICE_CHARS: Final = 32
+
+
+def delivery_id(request_id: str, device: str, channel: str, kind: DeliveryKind) -> str:
+    """Return the id of a delivery: the same message to the same place has the same id.
+
+    So a message that is planned again after a crash is the same row, not a second one.
+    """
+    return f"{request_id}/{device[:_DEVICE_CHARS]}/{channel}/{kind}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryPlan:
+    """Plans by the devices' push channels, as far as ``channels`` are served, and by presence."""
+
+    store: Store
+    presence: Presence
+    channels: Collection[str]
+
+    def opening(self, stored: Stored, now: int) -> list[Delivery]:
+        """Return one delivery for every way to reach a device of a new request now."""
+        planned: list[Delivery] = []
+        for fingerprint in stored.terms.seats:
+            if self.presence.connected(fingerprint):
+                planned.append(self._delivery(stored, fingerprint, WEBSOCKET, now))
+            device = self.store.directory.device(fingerprint)
+            if device is not None and device.push_channel in self.channels:
+                planned.append(self._delivery(stored, fingerprint, device.push_channel, now))
+        return planned
+
+    def streamed(self, stored: Stored, device: str, now: int) -> Delivery:
+        """Return the log entry of a request that a new stream was sent."""
+        return replace(self._delivery(stored, device, WEBSOCKET, now), state="sent", attempts=1)
+
+    def acknowledged(
+        self, stored: Stored, device: str, known: Sequence[Delivery], now: int
+    ) -> list[Delivery]:
+        """Return the log entries of a device that showed the request to its person."""
+        if not known:
+            known = [self._delivery(stored, device, FETCH, now)]
+        return [replace(delivery, state="acknowledged") for delivery in known]
+
+    def _delivery(self, stored: Stored, device: str, channel: str, now: int) -> Delivery:
+        request_id = stored.terms.request_id
+        return Delivery(
+            id=delivery_id(request_id, device, channel, "approval_request"),
+            request_id=request_id,
+            device=device,
+            channel=channel,
+            kind="approval_request",
+            not_after=stored.terms.expires_at,
+            next_at=now,
+        )

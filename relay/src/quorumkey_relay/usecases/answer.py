@@ -1,0 +1,166 @@
+"""A device answers a request (PROTOCOL §5 Tally, §6)."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from quorumkey.errors import ProtocolError
+from quorumkey.protocol import Decision, Kind, PublicKey, admits, media_type, verify_statement
+
+from quorumkey_relay.domain import lifecycle
+from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
+from quorumkey_relay.store.protocol import Conflict, Evidence, PutDevice
+from quorumkey_relay.usecases.advance import advance
+from quorumkey_relay.usecases.ports import rate_limited
+from quorumkey_relay.usecases.render import status_text
+from quorumkey_relay.usecases.views import DecisionView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quorumkey.protocol import Envelope, Verified
+
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.domain.model import Choice, State, Terms
+    from quorumkey_relay.identity.principals import Device
+    from quorumkey_relay.mint import Mint
+    from quorumkey_relay.store.protocol import Store, Stored, Write
+    from quorumkey_relay.usecases.ports import Limiter, Policy
+
+MAX_CONFLICT_RETRIES: Final = 8
+
+NOT_A_DECISION = Refusal(
+    "invalid_request", f"envelope.payloadType: {media_type(Kind.DECISION)} is expected."
+)
+OTHER_REQUEST = Refusal(
+    "invalid_request", "envelope: the decision was signed for another request."
+)
+OTHER_DEVICE = Refusal("invalid_request", "envelope: device is not the key that signed.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest:
+    """Judges a decision envelope and counts it."""
+
+    store: Store
+    clock: Clock
+    mint: Mint
+    policy: Policy
+    device_limit: Limiter
+    decided: Callable[[str], None]
+
+    async def __call__(self, *, request_id: str, envelope: Envelope) -> DecisionView | Refusal:
+        """Return how the request stands after the decision, or why it was not counted.
+
+        The answer comes when what it says is durable. Raises ``ProtocolError`` for an envelope
+        that is not what it claims, and ``StoreUnavailable``.
+        """
+        try:
+            answer = await self._decide(request_id, envelope)
+        except ProtocolError as error:
+            self.decided(error.code)
+            raise
+        self.decided(answer.code if isinstance(answer, Refusal) else "accepted")
+        return answer
+
+    async def _decide(self, request_id: str, envelope: Envelope) -> DecisionView | Refusal:
+        now = self.clock.now()
+        if envelope.payload_type != media_type(Kind.DECISION):  # (1)
+            return NOT_A_DECISION
+        stored = await self.store.load(request_id)
+        if stored is None or envelope.keyid not in stored.terms.seats:  # (2)
+            return NOT_FOUND
+        verified = self._verify(envelope)  # (3), and the strict payload of (4)
+        wait = self.device_limit.charge(envelope.keyid)
+        if wait is not None:
+            return rate_limited(wait)
+        said = verified.statement
+        if said.device != envelope.keyid:  # (4)
+            return OTHER_DEVICE
+        if said.request_digest != stored.terms.digest:
+            return OTHER_REQUEST
+        for _ in range(MAX_CONFLICT_RETRIES):
+            try:
+                return await self._judge(stored, verified, now)  # (5) to (10)
+            except Conflict:
+                stored = await self.store.load(request_id) or stored
+        raise Conflict(request_id)
+
+    def _verify(self, envelope: Envelope) -> Verified[Decision]:
+        # The request document holds the same key: fingerprint and key were checked when it was
+        # made, and a device's key and the form of its signatures never change.
+        device = self.store.directory.device(envelope.keyid)
+        if device is None:
+            message = f"device {envelope.keyid} stands in a request but is not stored"
+            raise LookupError(message)
+        return verify_statement(
+            envelope,
+            Decision,
+            key=PublicKey.from_compressed(device.public_key),
+            form=device.form,
+            passkeys=self.policy.passkeys,
+        )
+
+    async def _judge(
+        self, stored: Stored, verified: Verified[Decision], now: int
+    ) -> DecisionView | Refusal:
+        terms, state = stored.terms, stored.state
+        said = verified.statement
+        device = self.store.directory.device(said.device)
+        if device is None:
+            return NOT_FOUND
+        outcome = lifecycle.answer(
+            terms, state, verified, self._standing(device, terms, verified), now
+        )
+        if outcome.repeated is not None or (outcome.refusal is not None and not outcome.events):
+            # What is answered may rest on a commit that is still on its way to the disk.
+            await self.store.settled()
+        elif outcome.events:
+            evidence: tuple[Evidence, ...] = ()
+            if outcome.refusal is None:
+                evidence = (
+                    Evidence(
+                        device=said.device, choice=said.decision, envelope=verified.envelope
+                    ),
+                )
+            state, writes = advance(stored, outcome.events, mint=self.mint, evidence=evidence)
+            await self.store.commit((*writes, *_counter(device, verified)))
+        if outcome.refusal is not None:
+            return outcome.refusal
+        return _view(terms, state, said.decision, now)
+
+    def _standing(
+        self, device: Device, terms: Terms, verified: Verified[Decision]
+    ) -> lifecycle.Standing:
+        code = verified.statement.code
+        return lifecycle.Standing(
+            paired=device.paired_with(terms.integrator_id),
+            assured=admits(device.assurance, terms.min_assurance),
+            counter_fresh=_counter_fresh(device, verified.sign_count),
+            code_right=terms.match_code is None
+            or (code is not None and hmac.compare_digest(code, terms.match_code)),
+        )
+
+
+def _counter_fresh(device: Device, count: int | None) -> bool:
+    """Say whether a passkey's counter moved on; both 0 means that it does not count."""
+    return count is None or count > device.sign_count or (count == 0 and device.sign_count == 0)
+
+
+def _counter(device: Device, verified: Verified[Decision]) -> tuple[Write, ...]:
+    """Return the write that stores a passkey's new counter, in the commit that used it."""
+    if not verified.sign_count:
+        return ()
+    return (PutDevice(replace(device, sign_count=verified.sign_count)),)
+
+
+def _view(terms: Terms, state: State, decision: Choice, now: int) -> DecisionView:
+    return DecisionView(
+        status=status_text(lifecycle.status_at(terms, state, now)),
+        groups_satisfied_count=len(state.satisfied),
+        groups_required=terms.required,
+        decision=decision,
+    )
+

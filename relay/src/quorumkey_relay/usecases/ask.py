@@ -1,0 +1,112 @@
+"""An integrator asks for an approval (PROTOCOL §5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from msgspec import UNSET, UnsetType
+from quorumkey.protocol import (
+    Kind,
+    RequestDocument,
+    b64encode,
+    request_digest,
+    sign,
+)
+
+from quorumkey_relay.domain.model import State, terms_of
+from quorumkey_relay.domain.refusal import Refusal
+from quorumkey_relay.store.protocol import OpenRequest, PutDelivery, Stored
+from quorumkey_relay.usecases.draft import draft
+from quorumkey_relay.usecases.render import encode, request_of
+from quorumkey_relay.usecases.rules import check_devices, pending_limit
+
+if TYPE_CHECKING:
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.plan import DeliveryPlan
+    from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.identity.relaykeys import RelayKeys
+    from quorumkey_relay.mint import Mint
+    from quorumkey_relay.store.protocol import Commit, Store
+    from quorumkey_relay.usecases.commands import AskBody
+    from quorumkey_relay.usecases.idempotency import Idempotency, Idempotent
+    from quorumkey_relay.usecases.ports import Policy
+
+NONCE_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskApproval:
+    """Checks a request against every rule, signs its document and notifies its devices."""
+
+    store: Store
+    clock: Clock
+    mint: Mint
+    keys: RelayKeys
+    policy: Policy
+    idempotent: Idempotent
+    plan: DeliveryPlan
+
+    async def __call__(
+        self, *, integrator: Integrator, body: AskBody, idempotency: Idempotency | None
+    ) -> bytes | Refusal:
+        """Return the request object as JSON, or the rule that is broken.
+
+        Raises ``ProtocolError`` for malformed members and ``StoreUnavailable``.
+        """
+        now = self.clock.now()
+
+        def create() -> tuple[bytes, Commit] | Refusal:
+            return self._create(integrator, body, now)
+
+        return await self.idempotent(
+            idempotency, integrator_id=integrator.id, now=now, create=create
+        )
+
+    def _create(
+        self, integrator: Integrator, body: AskBody, now: int
+    ) -> tuple[bytes, Commit] | Refusal:
+        key = self.keys.current(now)
+        nonce = self._nonce(body.nonce)
+        document = draft(
+            body,
+            integrator=integrator,
+            relay=key.public_key.fingerprint,
+            request_id=self.mint.uuid7(),
+            nonce=nonce,
+            now=now,
+        )
+        persons = check_devices(document, self.store.directory)
+        if isinstance(persons, Refusal):
+            return persons
+        busy = pending_limit(
+            document, self.store, now=now, limit=self.policy.max_pending_per_device
+        )
+        if busy is not None:
+            return busy
+        stored = self._stored(document, persons, body.match_code, now)
+        writes: Commit = (
+            OpenRequest(stored),
+            *(PutDelivery(delivery) for delivery in self.plan.opening(stored, now)),
+        )
+        return encode(request_of(stored, now)), writes
+
+    def _nonce(self, given: str | UnsetType) -> str:
+        return b64encode(self.mint.random(NONCE_BYTES)) if given is UNSET else str(given)
+
+    def _stored(
+        self,
+        document: RequestDocument,
+        persons: dict[str, str],
+        match_code: str | UnsetType,
+        now: int,
+    ) -> Stored:
+        payload = document.encode()
+        terms = terms_of(
+            document,
+            digest=request_digest(payload),
+            persons=persons,
+            match_code=None if isinstance(match_code, UnsetType) else match_code,
+        )
+        envelope = sign(Kind.REQUEST, payload, self.keys.current(now))
+        return Stored(terms=terms, state=State(), document=envelope, nonce=document.nonce)

@@ -1,0 +1,130 @@
+"""What has just become durable, told inside the process: to waiting reads and event streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from quorumkey_relay.domain.model import Resolved
+from quorumkey_relay.store.protocol import AdvanceRequest, AppendEvent, Commit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from quorumkey_relay.store.protocol import EventRecord
+
+T = TypeVar("T")
+
+MAX_QUEUED_EVENTS: Final = 1_000
+
+
+class Ended:
+    """One reader's wait for the end of a request."""
+
+    def __init__(self) -> None:
+        """Not ended yet."""
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """The request has ended, or the relay is shutting down."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when the request has ended, at the latest after ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return
+
+
+class EventFeed:
+    """One subscriber's queue of events; ``overrun`` when it was too slow to keep up."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._queue: deque[EventRecord] = deque()
+        self._ready = asyncio.Event()
+        self.closed = False
+
+    def offer(self, event: EventRecord) -> None:
+        """Queue an event; a feed that is full closes, and its reader resumes by id."""
+        if len(self._queue) >= MAX_QUEUED_EVENTS:
+            self.close()
+            return
+        self._queue.append(event)
+        self._ready.set()
+
+    def close(self) -> None:
+        """End the feed after what is queued."""
+        self.closed = True
+        self._ready.set()
+
+    async def next(self) -> EventRecord | None:
+        """Return the next event, or None when the feed has ended."""
+        while not self._queue:
+            if self.closed:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        return self._queue.popleft()
+
+
+class Bulletin:
+    """Hears every durable commit and wakes those who wait for it."""
+
+    def __init__(self) -> None:
+        """Start with nobody waiting."""
+        self._waits: dict[str, list[Ended]] = {}
+        self._feeds: dict[str, list[EventFeed]] = {}
+
+    def heard(self, commit: Commit) -> None:
+        """Take in a durable commit."""
+        for write in commit:
+            if isinstance(write, AppendEvent):
+                self.offer(write.event)
+            elif isinstance(write, AdvanceRequest) and isinstance(write.events[-1], Resolved):
+                for ended in self._waits.get(write.terms.request_id, ()):
+                    ended.set()
+
+    def offer(self, event: EventRecord) -> None:
+        """Tell an event to those who follow its integrator."""
+        for feed in self._feeds.get(event.integrator_id, ()):
+            feed.offer(event)
+
+    def close(self) -> None:
+        """Let everybody go: the relay is shutting down."""
+        for waits in self._waits.values():
+            for ended in waits:
+                ended.set()
+        for feeds in self._feeds.values():
+            for feed in feeds:
+                feed.close()
+
+    @contextmanager
+    def watch_request(self, request_id: str) -> Iterator[Ended]:
+        """Watch for the end of a request."""
+        ended = Ended()
+        self._waits.setdefault(request_id, []).append(ended)
+        try:
+            yield ended
+        finally:
+            _leave(self._waits, request_id, ended)
+
+    @contextmanager
+    def watch_events(self, integrator_id: str) -> Iterator[EventFeed]:
+        """Watch the events of an integrator."""
+        feed = EventFeed()
+        self._feeds.setdefault(integrator_id, []).append(feed)
+        try:
+            yield feed
+        finally:
+            _leave(self._feeds, integrator_id, feed)
+
+
+def _leave(crowd: dict[str, list[T]], name: str, one: T) -> None:
+    crowd[name].remove(one)
+    if not crowd[name]:
+        del crowd[name]

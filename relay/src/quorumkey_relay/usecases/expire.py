@@ -1,0 +1,78 @@
+"""Writing down timeouts that have come, and deleting what need not be kept any longer."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_relay.domain import lifecycle
+from quorumkey_relay.store.protocol import Commit, Conflict, OpenRequest
+from quorumkey_relay.usecases.advance import advance
+from quorumkey_relay.usecases.idempotency import ANSWER_LIFETIME_SECONDS
+
+if TYPE_CHECKING:
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.mint import Mint
+    from quorumkey_relay.store.protocol import Store
+
+SECONDS_PER_DAY: Final = 86_400
+
+
+@dataclass(slots=True, kw_only=True)
+class Sweeper:
+    """Knows when each open request ends, and ends it."""
+
+    store: Store
+    clock: Clock
+    mint: Mint
+    _due: list[tuple[int, str]] = field(default_factory=list)
+
+    def watch_all(self) -> None:
+        """Take in the requests that were open at start."""
+        self._due = [(s.terms.expires_at, s.terms.request_id) for s in self.store.pending()]
+        heapq.heapify(self._due)
+
+    def heard(self, commit: Commit) -> None:
+        """Take in a new request."""
+        for write in commit:
+            if isinstance(write, OpenRequest):
+                terms = write.stored.terms
+                heapq.heappush(self._due, (terms.expires_at, terms.request_id))
+
+    async def sweep(self) -> int:
+        """Write down every timeout that has come; return how many."""
+        now = self.clock.now()
+        count = 0
+        while self._due and self._due[0][0] <= now:
+            _, request_id = self._due[0]
+            stored = await self.store.load(request_id)
+            if stored is not None:
+                events = lifecycle.expire(stored.terms, stored.state, now)
+                if events:
+                    try:
+                        await self.store.commit(advance(stored, events, mint=self.mint)[1])
+                    except Conflict:
+                        continue
+                    count += 1
+            heapq.heappop(self._due)
+        return count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruner:
+    """Deletes finished requests, events and idempotent answers past their time."""
+
+    store: Store
+    clock: Clock
+    request_retention_days: int
+    event_retention_days: int
+
+    async def prune(self) -> int:
+        """Return how many requests, events and answers went."""
+        now = self.clock.now()
+        return await self.store.prune(
+            requests_before=now - self.request_retention_days * SECONDS_PER_DAY,
+            events_before=now - self.event_retention_days * SECONDS_PER_DAY,
+            answers_before=now - ANSWER_LIFETIME_SECONDS,
+        )

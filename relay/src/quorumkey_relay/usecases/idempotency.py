@@ -1,0 +1,101 @@
+"""Idempotency keys: the first answer again for the same body (PROTOCOL §5)."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_relay.domain.refusal import Refusal
+from quorumkey_relay.store.protocol import IdempotentAnswer, KeepAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from quorumkey_relay.store.protocol import Commit, Store
+
+ANSWER_LIFETIME_SECONDS: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """The caller's key for a call of ``path`` and the SHA-256 of the body's bytes."""
+
+    path: str
+    key: str
+    body_digest: bytes
+
+
+OTHER_BODY = Refusal(
+    "idempotency_conflict", "This Idempotency-Key was used with another body; take a new key."
+)
+STILL_RUNNING = Refusal(
+    "idempotency_conflict", "The first call with this Idempotency-Key is still running; try again."
+)
+
+
+class Idempotent:
+    """Runs a creating call once a key; success is kept with the call's own commit."""
+
+    def __init__(self, store: Store) -> None:
+        """Keep answers in ``store``."""
+        self._store = store
+        self._running: set[tuple[str, str, str]] = set()
+
+    async def __call__(
+        self,
+        claim: Idempotency | None,
+        *,
+        integrator_id: str,
+        now: int,
+        create: Callable[[], tuple[bytes, Commit] | Refusal],
+    ) -> bytes | Refusal:
+        """Return the first answer, or what ``create`` makes, once its commit is durable.
+
+        ``create`` returns the answer and the writes it needs, or why not.
+        """
+        if claim is None:
+            return await self._first(create, keep=None)
+        running = (integrator_id, claim.path, claim.key)
+        if running in self._running:
+            return STILL_RUNNING
+        self._running.add(running)
+        try:
+            known = await self._store.answer(
+                integrator_id=integrator_id, path=claim.path, key=claim.key
+            )
+            if known is not None and now < known.created_at + ANSWER_LIFETIME_SECONDS:
+                same = hmac.compare_digest(known.body_digest, claim.body_digest)
+                return known.answer if same else OTHER_BODY
+
+            def keep(answer: bytes) -> KeepAnswer:
+                return KeepAnswer(
+                    IdempotentAnswer(
+                        integrator_id=integrator_id,
+                        path=claim.path,
+                        key=claim.key,
+                        body_digest=claim.body_digest,
+                        answer=answer,
+                        created_at=now,
+                    )
+                )
+
+            return await self._first(create, keep=keep)
+        finally:
+            self._running.discard(running)
+
+    async def _first(
+        self,
+        create: Callable[[], tuple[bytes, Commit] | Refusal],
+        *,
+        keep: Callable[[bytes], KeepAnswer] | None,
+    ) -> bytes | Refusal:
+        made = create()
+        if isinstance(made, Refusal):
+            return made
+        answer, writes = made
+        if keep is not None:
+            writes = (*writes, keep(answer))
+        done: Awaitable[None] = self._store.commit(writes)
+        await done
+        return answer

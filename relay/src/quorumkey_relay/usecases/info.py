@@ -1,0 +1,47 @@
+"""What the relay says of itself to anybody (PROTOCOL §2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+from quorumkey.protocol import format_time, pictogram, speakable
+
+from quorumkey_relay.usecases.views import InfoView, WebAuthnSettingsView
+
+if TYPE_CHECKING:
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.identity.relaykeys import RelayKeys
+    from quorumkey_relay.usecases.ports import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeRelay:
+    """The relay's key, its successions and what passkeys are for."""
+
+    clock: Clock
+    keys: RelayKeys
+    policy: Policy
+
+    async def __call__(self) -> InfoView:
+        """Return ``GET /v1/info``."""
+        now = self.clock.now()
+        key = self.keys.current(now).public_key
+        passkeys = self.policy.passkeys
+        webauthn = WebAuthnSettingsView(
+            rp_id=passkeys.rp_id if passkeys else urlsplit(self.policy.app_url).hostname or "",
+            origins=sorted(passkeys.origins) if passkeys else [self.policy.app_url],
+        )
+        return InfoView(
+            relay=key.fingerprint,
+            relay_public_key=key.base64,
+            pictogram=list(pictogram(key.fingerprint)),
+            pictogram_speakable=speakable(key.fingerprint),
+            version=self.policy.version,
+            attestation=self.policy.attestation,
+            webauthn=webauthn,
+            successions=[msgspec.Raw(envelope) for envelope in self.keys.successions],
+            time=format_time(now),
+        )

@@ -1,0 +1,52 @@
+"""What the use cases need from outside, beside the store, the clock and the mint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from quorumkey_relay.domain.refusal import Refusal
+
+if TYPE_CHECKING:
+    from quorumkey.protocol import PasskeyPolicy
+
+
+class Limiter(Protocol):
+    """A token bucket for each key."""
+
+    def charge(self, key: str) -> int | None:
+        """Take one token; None when there was one, else whole seconds until the next."""
+        ...
+
+
+class Presence(Protocol):
+    """Which devices are listening now."""
+
+    def connected(self, device: str) -> bool:
+        """Say whether a device has an open stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The relay's settings that use cases depend on.
+
+    ``origins`` empty accepts any audience; ``passkeys`` None refuses passkey signatures.
+    """
+
+    public_url: str
+    app_url: str
+    origins: frozenset[str] = frozenset()
+    attestation: Literal["off", "preferred", "required"] = "off"
+    passkeys: PasskeyPolicy | None = None
+    max_pending_per_device: int = 20
+    version: str = field(default="0")
+
+
+def rate_limited(wait_seconds: int) -> Refusal:
+    """Return the refusal of a caller that is too fast."""
+    return Refusal(
+        "rate_limited",
+        f"Too many calls; try again in {wait_seconds} seconds.",
+        retry_after=wait_seconds,
+    )
