@@ -9,7 +9,6 @@ from quorumkey.protocol import Challenge, Kind, RequestDocument, sign
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
-
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.store.protocol import Store, Stored
 

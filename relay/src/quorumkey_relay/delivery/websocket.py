@@ -12,7 +12,6 @@ from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
-
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.hub import DeviceHub
     from quorumkey_relay.store.protocol import Delivery
@@ -62,9 +61,7 @@ class Announcer:
         if isinstance(change.events[-1], Resolved):
             frame = _resolved(change.terms.request_id, after.status)
         elif change.before.satisfied != after.satisfied:
-            frame = _progress(
-                change.terms.request_id, len(after.satisfied), change.terms.required
-            )
+            frame = _progress(change.terms.request_id, len(after.satisfied), change.terms.required)
         else:
             return
         # Who has just decided gets the news as the answer to the decision.

@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from quorumkey.protocol import format_time, limits, quorum
-
 from quorumkey_relay.domain.model import (
     Ballot,
     Counted,
@@ -92,7 +91,7 @@ def completed_at(terms: Terms, state: State, now: int) -> int | None:
     return state.completed_at
 
 
-def answer(
+def answer(  # noqa: PLR0911 - one return a numbered step
     terms: Terms, state: State, decision: Verified[Decision], standing: Standing, now: int
 ) -> Outcome:
     """Judge a verified decision; steps (5) to (10) of PROTOCOL §5."""
@@ -122,7 +121,7 @@ def answer(
     return Outcome(events=_count(terms, state, device, said, now))
 
 
-def _admission(
+def _admission(  # noqa: PLR0911 - one return a check of step (9)
     terms: Terms, state: State, said: Decision, standing: Standing, now: int
 ) -> Outcome | None:
     device = said.device
@@ -147,18 +146,14 @@ def _admission(
     )
 
 
-def _count(
-    terms: Terms, state: State, device: str, said: Decision, now: int
-) -> tuple[Event, ...]:
+def _count(terms: Terms, state: State, device: str, said: Decision, now: int) -> tuple[Event, ...]:
     counted = Counted(device, said.decision)
     if said.decision == "deny" and terms.reject_policy == "any":
         return (counted, Resolved(Status.REJECTED, now))
     return _with_resolution(terms, state, counted, now)
 
 
-def _with_resolution(
-    terms: Terms, state: State, event: Event, now: int
-) -> tuple[Event, ...]:
+def _with_resolution(terms: Terms, state: State, event: Event, now: int) -> tuple[Event, ...]:
     after = apply(terms, state, event)
     if len(after.satisfied) >= terms.required:
         return (event, Resolved(Status.APPROVED, now))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from quorumkey.protocol import Kind, PrivateKey, Succession, sign
-
 from quorumkey_relay.identity.files import read_private, write_private
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from quorumkey.protocol import Envelope
-
     from quorumkey_relay.domain.model import Choice, Event, State, Status, Terms
     from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quorumkey.protocol import format_time
-
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.model import Resolved
 from quorumkey_relay.store.protocol import AdvanceRequest, AppendEvent, EventRecord
@@ -62,7 +61,7 @@ def resolution_event(
     )
 
 
-def device_event(
+def device_event(  # noqa: PLR0913 - the members of the event
     kind: str, device: Device, tie: Pairing, *, now: int, mint: Mint, reason: str | None = None
 ) -> EventRecord:
     """Return a ``device.*`` event for the integrator of ``tie`` (PROTOCOL §10)."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Decision, Kind, PublicKey, admits, media_type, verify_statement
-
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import Conflict, Evidence, PutDevice
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quorumkey.protocol import Envelope, Verified
-
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.domain.model import Choice, State, Terms
     from quorumkey_relay.identity.principals import Device
@@ -34,9 +32,7 @@ MAX_CONFLICT_RETRIES: Final = 8
 NOT_A_DECISION = Refusal(
     "invalid_request", f"envelope.payloadType: {media_type(Kind.DECISION)} is expected."
 )
-OTHER_REQUEST = Refusal(
-    "invalid_request", "envelope: the decision was signed for another request."
-)
+OTHER_REQUEST = Refusal("invalid_request", "envelope: the decision was signed for another request.")
 OTHER_DEVICE = Refusal("invalid_request", "envelope: device is not the key that signed.")
 
 
@@ -121,9 +117,7 @@ class AnswerRequest:
             evidence: tuple[Evidence, ...] = ()
             if outcome.refusal is None:
                 evidence = (
-                    Evidence(
-                        device=said.device, choice=said.decision, envelope=verified.envelope
-                    ),
+                    Evidence(device=said.device, choice=said.decision, envelope=verified.envelope),
                 )
             state, writes = advance(stored, outcome.events, mint=self.mint, evidence=evidence)
             await self.store.commit((*writes, *_counter(device, verified)))
@@ -163,4 +157,3 @@ def _view(terms: Terms, state: State, decision: Choice, now: int) -> DecisionVie
         groups_required=terms.required,
         decision=decision,
     )
-

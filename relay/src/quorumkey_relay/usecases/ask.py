@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET, UnsetType
+
 from quorumkey.protocol import (
     Kind,
     RequestDocument,
@@ -13,7 +14,6 @@ from quorumkey.protocol import (
     request_digest,
     sign,
 )
-
 from quorumkey_relay.domain.model import State, terms_of
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.store.protocol import OpenRequest, PutDelivery, Stored

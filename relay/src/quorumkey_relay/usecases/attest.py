@@ -12,7 +12,6 @@ from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Enrollment
-
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
 

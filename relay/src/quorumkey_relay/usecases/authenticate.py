@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from quorumkey.protocol import (
-    Push,
     PublicKey,
+    Push,
     Session,
     Unpair,
     b64decode,
@@ -15,7 +15,6 @@ from quorumkey.protocol import (
     media_type,
     verify_statement,
 )
-
 from quorumkey_relay.domain.lifecycle import REVOKED, STALE_COUNTER
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.nonces import NONCE_BYTES, NONCE_EXPIRED
@@ -23,7 +22,6 @@ from quorumkey_relay.usecases.ports import rate_limited
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope, Verified
-
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.nonces import Nonces
     from quorumkey_relay.identity.principals import Device
@@ -33,7 +31,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", Session, Push, Unpair)
 
-BAD_SIGNATURE = Refusal("invalid_signature", "The signature does not verify under the device's key.")
+BAD_SIGNATURE = Refusal(
+    "invalid_signature", "The signature does not verify under the device's key."
+)
 OTHER_RELAY = Refusal("invalid_request", "relay: this envelope is for another relay.")
 OTHER_AUDIENCE = Refusal(
     "invalid_request", "audience: this envelope is for another address than this relay's."
@@ -83,10 +83,7 @@ class Authenticator:
             return wrong_type(media_type(cls.KIND))
         said = cls.decode(envelope.payload)
         nonce = b64decode(said.nonce, field="nonce", length=NONCE_BYTES)
-        if expected_nonce is None:
-            fresh = self.nonces.spend(nonce, now)
-        else:
-            fresh = nonce == expected_nonce
+        fresh = nonce == expected_nonce if expected_nonce else self.nonces.spend(nonce, now)
         if not fresh:
             return NONCE_EXPIRED
         refused = self.address(said, now)

@@ -11,7 +11,7 @@ from quorumkey_relay.domain.model import Resolved
 from quorumkey_relay.store.protocol import AdvanceRequest, AppendEvent, Commit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from quorumkey_relay.store.protocol import EventRecord
 
@@ -104,7 +104,7 @@ class Bulletin:
                 feed.close()
 
     @contextmanager
-    def watch_request(self, request_id: str) -> Iterator[Ended]:
+    def watch_request(self, request_id: str) -> Generator[Ended]:
         """Watch for the end of a request."""
         ended = Ended()
         self._waits.setdefault(request_id, []).append(ended)
@@ -114,7 +114,7 @@ class Bulletin:
             _leave(self._waits, request_id, ended)
 
     @contextmanager
-    def watch_events(self, integrator_id: str) -> Iterator[EventFeed]:
+    def watch_events(self, integrator_id: str) -> Generator[EventFeed]:
         """Watch the events of an integrator."""
         feed = EventFeed()
         self._feeds.setdefault(integrator_id, []).append(feed)

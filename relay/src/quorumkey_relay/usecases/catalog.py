@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quorumkey_relay.delivery.websocket import request_frame
-from quorumkey_relay.usecases.inbox import Inbox
-from quorumkey_relay.usecases.session import OpenSession
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
-
     from quorumkey_relay.delivery.challenges import Challenges
     from quorumkey_relay.domain.refusal import Refusal
     from quorumkey_relay.identity.principals import ApiKey, Integrator
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.ask import AskApproval
     from quorumkey_relay.usecases.devices import ListDevices, ReadDevice
     from quorumkey_relay.usecases.enrol import EnrollDevice
+    from quorumkey_relay.usecases.inbox import Inbox
     from quorumkey_relay.usecases.info import DescribeRelay
     from quorumkey_relay.usecases.pair import CreatePairing, PreviewPairing, ReadPairing
     from quorumkey_relay.usecases.push import SetPush
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
         ReadReceipt,
         ReadRequest,
     )
-    from quorumkey_relay.usecases.session import IssueNonce
+    from quorumkey_relay.usecases.session import IssueNonce, OpenSession
     from quorumkey_relay.usecases.standing import RemoveDevice, UnpairDevice
     from quorumkey_relay.usecases.views import DeviceRequestView, Page, SessionView
     from quorumkey_relay.usecases.watch import WatchEvents

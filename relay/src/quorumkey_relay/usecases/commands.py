@@ -1,4 +1,4 @@
-"""Bodies of the HTTP API as typed commands (PROTOCOL §4–§6); unknown members are refused.
+"""Bodies of the HTTP API as typed commands (PROTOCOL §4 to §6); unknown members are refused.
 
 Optional members are absent, never null: their type is ``X | UnsetType``. Ranges and rules with
 their own error are checked by the use cases, so that each refusal carries its code and message.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-
 
 
 class ApproverBody(Struct, frozen=True, forbid_unknown_fields=True):

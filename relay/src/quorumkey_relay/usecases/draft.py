@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UnsetType
+
 from quorumkey.protocol import (
     Action,
     Approver,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def draft(
+def draft(  # noqa: PLR0913 - what the relay adds to the body
     body: AskBody, *, integrator: Integrator, relay: str, request_id: str, nonce: str, now: int
 ) -> RequestDocument:
     """Return the document that ``body`` asks for; raises ``ProtocolError`` for a broken rule."""

@@ -17,7 +17,6 @@ from quorumkey.protocol import (
     speakable,
     verify_statement,
 )
-
 from quorumkey_relay.domain.lifecycle import REVOKED, STALE_COUNTER
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.nonces import NONCE_BYTES, NONCE_EXPIRED
@@ -36,7 +35,6 @@ from quorumkey_relay.usecases.views import EnrolledView, PartyView
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope, Verified
-
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.nonces import Nonces
     from quorumkey_relay.identity.relaykeys import RelayKeys
@@ -75,7 +73,7 @@ class EnrollDevice:
     policy: Policy
     attestor: Attestor
 
-    async def __call__(
+    async def __call__(  # noqa: C901, PLR0911 - one return a check, in the order of §4.3
         self, *, envelope: Envelope, push: Envelope | None, attestation: AttestationBody | None
     ) -> Enrolled | Refusal:
         """Return the device as the relay knows it now; raises ``ProtocolError``."""
@@ -158,7 +156,12 @@ class EnrollDevice:
         return Enrolled(view, first)
 
     def _device(
-        self, verified: Verified[Enrollment], known: Device | None, *, assurance: str | None, now: int
+        self,
+        verified: Verified[Enrollment],
+        known: Device | None,
+        *,
+        assurance: str | None,
+        now: int,
     ) -> Device:
         said = verified.statement
         session_key = None

@@ -26,7 +26,7 @@ class Sweeper:
     store: Store
     clock: Clock
     mint: Mint
-    _due: list[tuple[int, str]] = field(default_factory=list)
+    _due: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
     def watch_all(self) -> None:
         """Take in the requests that were open at start."""

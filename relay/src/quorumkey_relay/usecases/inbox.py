@@ -54,9 +54,7 @@ class Inbox:
         self, device: str, *, everything: bool, limit: int, cursor: str | None
     ) -> Sequence[Stored]:
         if everything:
-            return await self.store.device_requests(
-                device=device, before=cursor, limit=limit + 1
-            )
+            return await self.store.device_requests(device=device, before=cursor, limit=limit + 1)
         pending = reversed(self.store.pending_for(device))
         older = [s for s in pending if cursor is None or s.terms.request_id < cursor]
         return older[: limit + 1]
@@ -129,5 +127,3 @@ class Inbox:
             groups_required=terms.required,
             my_decision=UNSET if ballot is None else ballot.choice,
         )
-
-

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
-from quorumkey.protocol import format_time, pictogram, speakable
 
+from quorumkey.protocol import format_time, pictogram, speakable
 from quorumkey_relay.usecases.views import InfoView, WebAuthnSettingsView
 
 if TYPE_CHECKING:

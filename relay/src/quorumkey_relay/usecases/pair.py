@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
+
 from quorumkey.protocol import (
     format_pairing_code,
     format_time,
@@ -15,7 +16,6 @@ from quorumkey.protocol import (
     make_pairing_code,
     normalise_pairing_code,
 )
-
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.identity.principals import Pairing
 from quorumkey_relay.store.protocol import PutPairing

@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quorumkey.protocol import Push, strict_json
-
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.store.protocol import PutDevice
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope, PushAddress
-
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.usecases.authenticate import Authenticator

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Kind, Receipt, check_uuid7, sign
-
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quorumkey.protocol import Envelope, FinalStatus
-
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
@@ -196,9 +194,7 @@ class ReadDeliveries:
 
     store: Store
 
-    async def __call__(
-        self, *, integrator_id: str, request_id: str
-    ) -> DeliveriesView | Refusal:
+    async def __call__(self, *, integrator_id: str, request_id: str) -> DeliveriesView | Refusal:
         """Return counts of delivery states."""
         stored = await own_request(self.store, integrator_id, request_id)
         if stored is None:

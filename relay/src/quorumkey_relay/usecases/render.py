@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
-from quorumkey.protocol import b64encode, format_time, pictogram
 
+from quorumkey.protocol import b64encode, format_time, pictogram
 from quorumkey_relay.domain.lifecycle import completed_at, status_at
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.usecases.views import (
@@ -19,7 +19,6 @@ from quorumkey_relay.usecases.views import (
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
-
     from quorumkey_relay.identity.principals import Device, Pairing
     from quorumkey_relay.store.protocol import Stored, Summary
     from quorumkey_relay.usecases.views import Status as StatusText

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from quorumkey.errors import MESSAGE_REQUIRED_EXCEEDS_GROUPS
 from quorumkey.protocol import admits
-
 from quorumkey_relay.domain.lifecycle import status_at
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
     from quorumkey.protocol import RequestDocument
-
     from quorumkey_relay.store.protocol import Directory, Store
 
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quorumkey.protocol import PublicKey, Session, b64encode, format_time
-
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.store.protocol import PutDevice
 from quorumkey_relay.usecases.views import ChallengeView, SessionView
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
-
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.nonces import Nonces
     from quorumkey_relay.identity.principals import Device

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from quorumkey.protocol import Unpair
-
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import AppendEvent, PutDevice, PutPairing
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quorumkey.protocol import Envelope
-
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.domain.model import State
     from quorumkey_relay.identity.principals import Device, Pairing
@@ -156,4 +154,3 @@ class RemoveDevice:
             return NOT_FOUND
         await self.standing.end_ties(device, (tie,))
         return None
-

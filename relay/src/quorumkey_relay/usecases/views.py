@@ -1,4 +1,4 @@
-"""What the relay answers, member by member (PROTOCOL §2–§6); absent members are left out."""
+"""What the relay answers, member by member (PROTOCOL §2 to §6); absent members are left out."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import DATABASE_NAME, connect, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -63,7 +63,7 @@ class AdminStore:
         self._connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
     from quorumkey_relay.store.protocol import Stored
 
 # Answers that come just after the end are judged without reading the request again.

@@ -49,8 +49,10 @@ async def prune(
             named = [a.fingerprint for group in policy.groups for a in group.approvers]
             statements += [
                 (
-                    "DELETE FROM request_devices WHERE request = ? AND device ="
-                    " (SELECT id FROM devices WHERE fingerprint = ?)",
+                    (
+                        "DELETE FROM request_devices WHERE request = ? AND device ="
+                        " (SELECT id FROM devices WHERE fingerprint = ?)"
+                    ),
                     (number, bytes.fromhex(fingerprint)),
                 )
                 for fingerprint in named

@@ -1,10 +1,12 @@
 """Between values and rows: SQL of every write, and how rows are read back."""
 
+# ruff: noqa: S608 - every piece that is put into a statement is a constant of this package
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
 from quorumkey.protocol import (
     Envelope,
     Kind,
@@ -12,7 +14,6 @@ from quorumkey.protocol import (
     WebAuthnAssertion,
     media_type,
 )
-
 from quorumkey_relay.domain.model import Ballot, State, Status, Terms, terms_of
 from quorumkey_relay.identity.principals import ApiKey, Device, Pairing
 from quorumkey_relay.store.protocol import (
@@ -45,7 +46,15 @@ DELIVERY_COLUMNS: Final = (
     "delivery_id, r.request_id, device, channel, kind, not_after, next_at, attempts, state, reason"
 )
 DELIVERY_FIELDS: Final = (
-    "id", "request_id", "device", "channel", "kind", "not_after", "next_at", "attempts", "state",
+    "id",
+    "request_id",
+    "device",
+    "channel",
+    "kind",
+    "not_after",
+    "next_at",
+    "attempts",
+    "state",
     "reason",
 )
 

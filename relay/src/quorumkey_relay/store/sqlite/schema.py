@@ -143,7 +143,5 @@ def migrate(connection: sqlite3.Connection) -> int:
         message = f"the database has schema {version}; this release knows {len(MIGRATIONS)}"
         raise StoreUnavailable(message)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;"
-        )
+        connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
     return len(MIGRATIONS) - int(version)

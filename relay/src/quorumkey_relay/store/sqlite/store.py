@@ -27,8 +27,8 @@ from quorumkey_relay.store.protocol import (
     PutIntegrator,
     PutPairing,
     PutSuccession,
-    StoreUnavailable,
     Stored,
+    StoreUnavailable,
     Summary,
     Write,
 )
@@ -58,6 +58,11 @@ if TYPE_CHECKING:
 CHANGES_POLL_SECONDS: Final = 0.25
 
 
+def _nobody(commits: int, seconds: float) -> None:
+    """Hear of a transaction and do nothing."""
+    del commits, seconds
+
+
 class SqliteStore:
     """One data directory, served by this process alone."""
 
@@ -67,7 +72,7 @@ class SqliteStore:
         *,
         vault: Vault,
         clock: Clock,
-        on_transaction: Callable[[int, float], None] = lambda commits, seconds: None,
+        on_transaction: Callable[[int, float], None] = _nobody,
     ) -> None:
         """Remember where; ``start`` opens it. ``on_transaction`` hears sizes and seconds."""
         self._on_transaction = on_transaction
@@ -157,7 +162,9 @@ class SqliteStore:
             statements += self._apply(write)
         return self._writer.submit(writes, statements)
 
-    def _apply(self, write: Write) -> list[Statement]:
+    def _apply(  # noqa: C901, PLR0911 - one case a kind of write
+        self, write: Write
+    ) -> list[Statement]:
         """Take a write into memory and return its statements."""
         match write:
             case AdvanceRequest():
@@ -402,4 +409,3 @@ def _row_changes(before: State, after: State) -> bool:
         or before.satisfied != after.satisfied
         or before.out != after.out
     )
-
