@@ -277,6 +277,10 @@ class Store(Protocol):
         """Return the requests of ``pending`` that name a device, oldest first."""
         ...
 
+    def pending_count(self, device: str) -> int:
+        """Return how many requests of ``pending`` name a device."""
+        ...
+
     async def summary(self, request_id: str) -> Summary | None:
         """Return what a read reports."""
         ...

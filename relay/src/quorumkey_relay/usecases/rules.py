@@ -76,12 +76,11 @@ def pending_limit(
     """Refuse when one of the devices already has ``limit`` open requests of this integrator."""
     for group in document.policy.groups:
         for approver in group.approvers:
-            named = store.pending_for(approver.fingerprint)
-            if len(named) < limit:
+            if store.pending_count(approver.fingerprint) < limit:
                 continue
             own = [
                 stored.terms
-                for stored in named
+                for stored in store.pending_for(approver.fingerprint)
                 if stored.terms.integrator_id == document.integrator.id
                 and status_at(stored.terms, stored.state, now) is Status.PENDING
             ]

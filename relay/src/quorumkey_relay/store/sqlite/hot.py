@@ -123,6 +123,10 @@ class OpenRequests:
         """Return pending requests that name ``device``, oldest first."""
         return [slot.stored for slot in self._by_device.get(device, {}).values()]
 
+    def count(self, device: str) -> int:
+        """Return how many pending requests name ``device``."""
+        return len(self._by_device.get(device, ()))
+
     def add(self, stored: Stored) -> Slot:
         """Take a request that is new or was read at start."""
         slot = Slot(self.next_number, stored)

@@ -301,6 +301,10 @@ class SqliteStore:
         """Return pending requests that name a device, oldest first."""
         return self._open.for_device(device)
 
+    def pending_count(self, device: str) -> int:
+        """Return how many pending requests name a device."""
+        return self._open.count(device)
+
     async def summary(self, request_id: str) -> Summary | None:
         """Return what a read reports."""
         await self._writer.settled()
