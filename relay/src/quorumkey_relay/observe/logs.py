@@ -55,6 +55,11 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float)
 
 
+def _status(value: object) -> bool:
+    """Accept an HTTP status, or the status of an approval request."""
+    return _number(value) or _word(value)
+
+
 def _error_code(value: object) -> bool:
     return isinstance(value, str) and value in ERRORS
 
@@ -97,7 +102,7 @@ FIELDS: Final[dict[str, Callable[[object], bool]]] = {
     # calls
     "method": _shape(r"[A-Z]{1,10}"),
     "route": _shape(r"/[a-z0-9_/{}.-]{0,79}|unmatched"),
-    "status": _number,
+    "status": _status,
     "duration_ms": _number,
     "client": _address,
     "code": _error_code,

@@ -1,0 +1,1 @@
+"""The relay's HTTP and WebSocket surface: plain ASGI over one table of routes."""

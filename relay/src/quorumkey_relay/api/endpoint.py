@@ -1,0 +1,121 @@
+"""What one row of the table of routes says, and what its handler is given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from quorumkey_relay.api.answers import Answer, EventStream
+from quorumkey_relay.domain.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.types import Receive
+
+    from quorumkey.protocol import JsonValue
+    from quorumkey_relay.api.bodies import Body
+    from quorumkey_relay.api.gate import Auth
+    from quorumkey_relay.api.ports import RelayPort
+    from quorumkey_relay.api.queries import Parameter, Query
+    from quorumkey_relay.api.shutdown import Shutdown
+
+P = TypeVar("P")
+B = TypeVar("B")
+
+#: What a handler returns: a view or its JSON, nothing, a refusal, or a whole answer.
+Result: TypeAlias = Struct | bytes | Refusal | Answer | EventStream | None
+
+OK: Final = 200
+CREATED: Final = 201
+
+
+@dataclass(slots=True)  # not frozen: that would triple what making one costs
+class Call(Generic[P, B]):
+    """One call that was let in: who, with what."""
+
+    relay: RelayPort
+    shutdown: Shutdown
+    principal: P
+    body: B
+    raw_body: bytes
+    path: str
+    path_id: str
+    query: Query
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+
+    def text(self, name: str) -> str | None:
+        """Return a query parameter that is text."""
+        value = self.query.get(name)
+        return None if value is None else str(value)
+
+    def number(self, name: str, default: int) -> int:
+        """Return a query parameter that is a whole number."""
+        return int(self.query.get(name, default))
+
+
+@dataclass(frozen=True, slots=True)
+class PathId:
+    """The one variable part of a path; a malformed one names nothing (404)."""
+
+    name: str
+    pattern: re.Pattern[str]
+    help: str
+
+
+UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+FINGERPRINT: Final = r"[0-9a-f]{64}"
+
+PATH_IDS: Final[Mapping[str, PathId]] = MappingProxyType(
+    {
+        item.name: item
+        for item in (
+            PathId("request_id", re.compile(UUID), "The approval request."),
+            PathId("pairing_id", re.compile(UUID), "The pairing."),
+            PathId("fingerprint", re.compile(FINGERPRINT), "The device."),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A request header that some calls read, beside those of HTTP and authentication."""
+
+    name: str
+    schema: Mapping[str, JsonValue]
+    help: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(Generic[P, B]):
+    """One row of the table: a method on a path, from what it takes to what it answers.
+
+    ``answer`` describes the body of a success for the OpenAPI document: a type, or the media type
+    of what is no JSON. ``also`` is another status of success; ``errors`` names the codes that are
+    this call's own, beside those every call of its kind may answer.
+    """
+
+    method: str
+    path: str
+    summary: str
+    auth: Auth[P]
+    body: Body[B]
+    handle: Callable[[Call[P, B]], Awaitable[Result]]
+    answer: object = None
+    success: int = OK
+    also: int | None = None
+    query: tuple[Parameter, ...] = ()
+    headers: tuple[Header, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    @property
+    def path_id(self) -> PathId | None:
+        """Return the variable part of the path."""
+        found = re.search(r"\{(\w+)\}", self.path)
+        return None if found is None else PATH_IDS[found[1]]

@@ -1,0 +1,134 @@
+"""Who may call, and how often (PROTOCOL §11).
+
+Bearer tokens come first and are charged to their owner. Calls without authentication are charged
+to their address, and so are failures: once an address has failed too often, its further calls
+that could fail again are refused before they are tried, so that guessing stays slow. A token that
+is right is never refused for others' failures at the same address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from quorumkey_relay.api.address import ClientAddresses, bucket_of
+from quorumkey_relay.api.answers import Headers, Refused
+from quorumkey_relay.api.ratelimit import RateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.types import Scope
+
+    from quorumkey_relay.api.ports import RelayPort
+    from quorumkey_relay.identity.principals import Integrator
+
+P_co = TypeVar("P_co", covariant=True)
+
+#: Refusals that count as a failure: an unknown or wrong code, nonce, signature or token.
+FAILURE_CODES: Final = frozenset(
+    {"invalid_signature", "nonce_expired", "pairing_not_found", "unauthorized", "wrong_code"}
+)
+
+_ASK_FOR_BEARER: Final[Headers] = ((b"www-authenticate", b'Bearer realm="quorumkey"'),)
+_MAX_TOKEN_BYTES: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Auth(Generic[P_co]):
+    """One way to be let in; ``scheme`` is its name in the OpenAPI document, if it has one.
+
+    ``can_fail`` says that refusals of the call itself count as failures of its address.
+    """
+
+    check: Callable[[Gate, Scope, Mapping[bytes, bytes]], P_co]
+    scheme: str | None = None
+    can_fail: bool = False
+
+
+class Gate:
+    """Checks tokens and counts calls."""
+
+    def __init__(self, relay: RelayPort) -> None:
+        """Take limits and trusted proxies from the relay's settings."""
+        settings, monotonic = relay.settings, relay.clock.monotonic
+        self._usecases = relay.usecases
+        self._addresses = ClientAddresses(settings.trusted_proxies)
+        self._keys = RateLimiter(per_minute=settings.rate_api_key, monotonic=monotonic)
+        self._calls = RateLimiter(per_minute=settings.rate_ip, monotonic=monotonic)
+        self._failures = RateLimiter(per_minute=settings.rate_ip_failures, monotonic=monotonic)
+
+    def address(self, scope: Scope) -> str:
+        """Return the client's address."""
+        return self._addresses.of(scope)
+
+    def integrator(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Integrator:
+        """Return whose API key the call bears."""
+        token = _bearer(headers)
+        found = self._usecases.api_key(token)
+        if found is None:
+            raise self._unknown_token(scope, "This API key is unknown or revoked.")
+        key, integrator = found
+        _refuse_when_limited(self._keys.charge(key.key_id))
+        return integrator
+
+    def device(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+        """Return the fingerprint of the device whose session token the call bears.
+
+        Its limit is charged by the use case, together with its other calls.
+        """
+        device = self._usecases.device_of_token(_bearer(headers))
+        if device is None:
+            raise self._unknown_token(scope, "This session is unknown or expired; open a new one.")
+        return device
+
+    def anyone(self, scope: Scope, _headers: Mapping[bytes, bytes]) -> None:
+        """Let a call without authentication in, charged to its address."""
+        bucket = bucket_of(self._addresses.of(scope))
+        _refuse_when_limited(self._failures.wait_seconds(bucket))
+        _refuse_when_limited(self._calls.charge(bucket))
+
+    def failed(self, scope: Scope) -> None:
+        """Note that a call of this address failed."""
+        self._failures.charge(bucket_of(self._addresses.of(scope)))
+
+    def _unknown_token(self, scope: Scope, message: str) -> Refused:
+        seconds = self._failures.charge(bucket_of(self._addresses.of(scope)))
+        if seconds is not None:
+            return _too_many(seconds)
+        return Refused("unauthorized", message, headers=_ASK_FOR_BEARER)
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> str:
+    """Return the Bearer token of a call (RFC 6750 §2.1); the scheme's name has no case."""
+    given = headers.get(b"authorization", b"")
+    scheme, _, token = given.partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer" or not token or len(token) > _MAX_TOKEN_BYTES:
+        raise Refused(
+            "unauthorized",
+            "Send the token as 'Authorization: Bearer …'.",
+            headers=_ASK_FOR_BEARER,
+        )
+    return token.decode("latin-1")
+
+
+def _refuse_when_limited(seconds: int | None) -> None:
+    if seconds is not None:
+        raise _too_many(seconds)
+
+
+def _too_many(seconds: int) -> Refused:
+    return Refused(
+        "rate_limited", f"Too many calls; try again in {seconds} s.", retry_after=seconds
+    )
+
+
+def _without_limit(_gate: Gate, _scope: Scope, _headers: Mapping[bytes, bytes]) -> None:
+    """Let anyone in, uncounted: probes of the operator."""
+
+
+API_KEY: Final[Auth[Integrator]] = Auth(Gate.integrator, "apiKey")
+SESSION: Final[Auth[str]] = Auth(Gate.device, "deviceSession")
+ANYONE: Final[Auth[None]] = Auth(Gate.anyone, can_fail=True)
+PROBE: Final[Auth[None]] = Auth(_without_limit)

@@ -1,0 +1,128 @@
+"""Query parameters: only those a call documents, each once, each of its kind (PROTOCOL §2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, get_args
+from urllib.parse import parse_qsl
+
+from quorumkey.errors import ProtocolError
+from quorumkey.protocol import check_text
+from quorumkey.protocol.limits import (
+    DEFAULT_LIST_LIMIT,
+    MAX_ID_CHARS,
+    MAX_LIST_LIMIT,
+    MAX_WAIT_SECONDS,
+    MIN_ID_CHARS,
+    MIN_LIST_LIMIT,
+)
+from quorumkey_relay.usecases import views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from quorumkey.protocol import JsonValue
+
+Query = dict[str, str | int]
+
+_MAX_PARAMETERS: Final = 20
+_MAX_CURSOR_CHARS: Final = 512
+_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,5}", re.ASCII)
+_CURSOR: Final = re.compile(rf"[\x21-\x7e]{{1,{_MAX_CURSOR_CHARS}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One query parameter: ``read`` raises ProtocolError, ``schema`` is for the documents."""
+
+    name: str
+    read: Callable[[str], str | int]
+    schema: Mapping[str, JsonValue]
+    help: str
+
+
+def read_query(query: bytes, parameters: Mapping[str, Parameter]) -> Query:
+    """Return the values of a query string, by name."""
+    values: Query = {}
+    for name, text in _pairs(query):
+        parameter = parameters.get(name)
+        if parameter is None:
+            raise _refused(f"There is no query parameter {name[:64]!r} here.")
+        if name in values:
+            raise _refused(f"The query parameter {name} stands there twice.")
+        values[name] = parameter.read(text)
+    return values
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_PARAMETERS,
+        )
+    except ValueError:
+        raise _refused("The query string is malformed.") from None
+
+
+def _refused(message: str) -> ProtocolError:
+    return ProtocolError("invalid_request", message)
+
+
+def _integer(name: str, minimum: int, maximum: int, default: int, text: str) -> Parameter:
+    def read(given: str) -> int:
+        if _INTEGER.fullmatch(given) is None or not minimum <= int(given) <= maximum:
+            raise _refused(f"{name} must be a whole number from {minimum} to {maximum}.")
+        return int(given)
+
+    schema: dict[str, JsonValue] = {
+        "type": "integer",
+        "minimum": minimum,
+        "maximum": maximum,
+        "default": default,
+    }
+    return Parameter(name, read, schema, text)
+
+
+def _choice(name: str, values: tuple[str, ...], text: str) -> Parameter:
+    def read(given: str) -> str:
+        if given not in values:
+            raise _refused(f"{name} must be one of {', '.join(values)}.")
+        return given
+
+    return Parameter(name, read, {"type": "string", "enum": list(values)}, text)
+
+
+def _read_cursor(given: str) -> str:
+    if _CURSOR.fullmatch(given) is None:
+        raise _refused("cursor must be a next_cursor that this list has answered.")
+    return given
+
+
+def _read_approver_id(given: str) -> str:
+    return check_text(given, field="approver_id", minimum=MIN_ID_CHARS, maximum=MAX_ID_CHARS)
+
+
+LIMIT: Final = _integer(
+    "limit", MIN_LIST_LIMIT, MAX_LIST_LIMIT, DEFAULT_LIST_LIMIT, "How many items to answer."
+)
+WAIT_SECONDS: Final = _integer(
+    "wait_seconds", 0, MAX_WAIT_SECONDS, 0, "How long to wait for the request to finish."
+)
+STATUS: Final = _choice("status", get_args(views.Status), "Only requests with this status.")
+EVERYTHING: Final = _choice("status", ("all",), "Finished requests too, not only pending ones.")
+CURSOR: Final = Parameter(
+    "cursor",
+    _read_cursor,
+    {"type": "string", "minLength": 1, "maxLength": _MAX_CURSOR_CHARS},
+    "The next_cursor of the page before.",
+)
+APPROVER_ID: Final = Parameter(
+    "approver_id",
+    _read_approver_id,
+    {"type": "string", "minLength": MIN_ID_CHARS, "maxLength": MAX_ID_CHARS},
+    "Only devices of this approver.",
+)
