@@ -37,7 +37,7 @@ imports: dev ## the directions between packages
 	$(bin)/lint-imports --no-logo
 
 fixtures-check: dev ## fixtures/ is what its generators write
-	$(bin)/python -m quorumkey.protocol.vectors --check fixtures
+	$(bin)/python -m fixtures.generate_vectors --check
 
 tests: dev ## the test suite with coverage
 	$(bin)/pytest -n $(TEST_PROCESSES) --cov --cov-report=term
@@ -47,7 +47,7 @@ format: dev ## let ruff mend what it can
 	$(bin)/ruff format
 
 fixtures: dev ## write fixtures/ anew
-	$(bin)/python -m quorumkey.protocol.vectors fixtures
+	$(bin)/python -m fixtures.generate_vectors
 
 pins: ## write constraints.txt anew from what the registry has today
 	scripts/pin
