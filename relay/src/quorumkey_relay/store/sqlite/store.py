@@ -12,27 +12,17 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Final, cast
 
-from quorumkey_relay.domain.model import Counted, DeviceLost, State, Status, WrongCode
+from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.protocol import (
     AdvanceRequest,
-    AppendEvent,
     Change,
     Commit,
     Conflict,
-    KeepAnswer,
-    OpenRequest,
-    PutApiKey,
-    PutDelivery,
-    PutDevice,
-    PutIntegrator,
-    PutPairing,
-    PutSuccession,
     Stored,
     StoreUnavailable,
     Summary,
-    Write,
 )
-from quorumkey_relay.store.sqlite import rows
+from quorumkey_relay.store.sqlite.apply import apply
 from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
 from quorumkey_relay.store.sqlite.prune import prune
@@ -159,71 +149,8 @@ class SqliteStore:
                     raise Conflict(write.terms.request_id)
         statements: list[Statement] = []
         for write in writes:
-            statements += self._apply(write)
+            statements += apply(write, self._directory, self._open, self._vault)
         return self._writer.submit(writes, statements)
-
-    def _apply(  # noqa: C901, PLR0911 - one case a kind of write
-        self, write: Write
-    ) -> list[Statement]:
-        """Take a write into memory and return its statements."""
-        match write:
-            case AdvanceRequest():
-                return self._advance(write)
-            case OpenRequest(stored=stored):
-                slot = self._open.add(stored)
-                code = stored.terms.match_code
-                sealed = None if code is None else self._vault.seal(code.encode())
-                numbers = [self._directory.number(device) for device in stored.terms.seats]
-                return rows.request_rows(slot.number, stored, numbers, sealed)
-            case AppendEvent(event=event):
-                return [rows.event_row(event)]
-            case PutDelivery(delivery=delivery):
-                return [rows.delivery_row(delivery)]
-            case KeepAnswer(answer=answer):
-                return [rows.answer_row(answer, self._vault.seal(answer.answer))]
-            case PutDevice(device=device):
-                self._directory.put_device(device)
-                return [rows.device_row(self._directory.number(device.fingerprint), device)]
-            case PutPairing(pairing=pairing):
-                self._directory.put_pairing(pairing)
-                return [rows.pairing_row(pairing)]
-            case PutIntegrator(integrator=integrator):
-                self._directory.integrators[integrator.id] = integrator
-                return [(rows.INSERT_INTEGRATOR, (integrator.id, integrator.name))]
-            case PutApiKey(key=key):
-                self._directory.api_keys[key.digest] = key
-                return [rows.api_key_row(key)]
-            case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
-                return [(rows.INSERT_SUCCESSION, (envelope, after, since))]
-
-    def _advance(self, write: AdvanceRequest) -> list[Statement]:
-        slot = self._open.get(write.terms.request_id)
-        if slot is None:  # commit() has just found it
-            raise Conflict(write.terms.request_id)
-        number, before, after = slot.number, write.before, write.after
-        statements: list[Statement] = []
-        evidence = iter(write.evidence)
-        for offset, event in enumerate(write.events, start=1):
-            match event:
-                case Counted(device=device):
-                    ordinal = before.version + offset
-                    row_number = self._directory.number(device)
-                    statements.append(
-                        rows.decision_row(number, ordinal, row_number, next(evidence))
-                    )
-                case WrongCode(device=device):
-                    tries = after.wrong_codes[device]
-                    statements.append((rows.UPSERT_WRONG_CODE, (number, device, tries)))
-                case DeviceLost(device=device):
-                    row_number = self._directory.number(device)
-                    statements.append((rows.VOID_DECISION, (number, row_number)))
-                case _:
-                    pass
-        if _row_changes(before, after):
-            statements.append(rows.state_row(number, write.terms, after))
-        slot.stored.state = after
-        self._open.advanced(slot)
-        return statements
 
     def _durable(self, commit: Commit) -> None:
         for listener in self._listeners:
@@ -404,12 +331,3 @@ class SqliteStore:
             "transactions": str(counters.transactions),
             "pending_requests": str(len(self._open)),
         }
-
-
-def _row_changes(before: State, after: State) -> bool:
-    """Say whether the request's own row must be written; most decisions only add a decision."""
-    return (
-        before.status is not after.status
-        or before.satisfied != after.satisfied
-        or before.out != after.out
-    )

@@ -1,0 +1,100 @@
+"""Taking a write into memory, and the statements that put it on the disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quorumkey_relay.domain.model import Counted, DeviceLost, State, WrongCode
+from quorumkey_relay.store.protocol import (
+    AdvanceRequest,
+    AppendEvent,
+    Conflict,
+    KeepAnswer,
+    OpenRequest,
+    PutApiKey,
+    PutDelivery,
+    PutDevice,
+    PutIntegrator,
+    PutPairing,
+    PutSuccession,
+    Write,
+)
+from quorumkey_relay.store.sqlite import rows
+
+if TYPE_CHECKING:
+    from quorumkey_relay.identity.vault import Vault
+    from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests
+    from quorumkey_relay.store.sqlite.writer import Statement
+
+
+def apply(  # noqa: C901, PLR0911 - one case a kind of write
+    write: Write, directory: MemoryDirectory, open_requests: OpenRequests, vault: Vault
+) -> list[Statement]:
+    """Take ``write`` into memory and return its statements."""
+    match write:
+        case AdvanceRequest():
+            return _advance(write, directory, open_requests)
+        case OpenRequest(stored=stored):
+            slot = open_requests.add(stored)
+            code = stored.terms.match_code
+            sealed = None if code is None else vault.seal(code.encode())
+            numbers = [directory.number(device) for device in stored.terms.seats]
+            return rows.request_rows(slot.number, stored, numbers, sealed)
+        case AppendEvent(event=event):
+            return [rows.event_row(event)]
+        case PutDelivery(delivery=delivery):
+            return [rows.delivery_row(delivery)]
+        case KeepAnswer(answer=answer):
+            return [rows.answer_row(answer, vault.seal(answer.answer))]
+        case PutDevice(device=device):
+            directory.put_device(device)
+            return [rows.device_row(directory.number(device.fingerprint), device)]
+        case PutPairing(pairing=pairing):
+            directory.put_pairing(pairing)
+            return [rows.pairing_row(pairing)]
+        case PutIntegrator(integrator=integrator):
+            directory.integrators[integrator.id] = integrator
+            return [(rows.INSERT_INTEGRATOR, (integrator.id, integrator.name))]
+        case PutApiKey(key=key):
+            directory.api_keys[key.digest] = key
+            return [rows.api_key_row(key)]
+        case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
+            return [(rows.INSERT_SUCCESSION, (envelope, after, since))]
+
+
+def _advance(
+    write: AdvanceRequest, directory: MemoryDirectory, open_requests: OpenRequests
+) -> list[Statement]:
+    slot = open_requests.get(write.terms.request_id)
+    if slot is None:
+        raise Conflict(write.terms.request_id)
+    number, before, after = slot.number, write.before, write.after
+    statements: list[Statement] = []
+    evidence = iter(write.evidence)
+    for offset, event in enumerate(write.events, start=1):
+        match event:
+            case Counted(device=device):
+                ordinal = before.version + offset
+                row = rows.decision_row(number, ordinal, directory.number(device), next(evidence))
+                statements.append(row)
+            case WrongCode(device=device):
+                tries = after.wrong_codes[device]
+                statements.append((rows.UPSERT_WRONG_CODE, (number, device, tries)))
+            case DeviceLost(device=device):
+                statements.append((rows.VOID_DECISION, (number, directory.number(device))))
+            case _:
+                pass
+    if _row_changes(before, after):
+        statements.append(rows.state_row(number, write.terms, after))
+    slot.stored.state = after
+    open_requests.advanced(slot)
+    return statements
+
+
+def _row_changes(before: State, after: State) -> bool:
+    """Say whether the request's own row must be written; most decisions only add a decision."""
+    return (
+        before.status is not after.status
+        or before.satisfied != after.satisfied
+        or before.out != after.out
+    )
