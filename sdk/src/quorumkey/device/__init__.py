@@ -1,0 +1,53 @@
+"""The software device: an approver's key on a computer. See `SoftwareDevice`."""
+
+from __future__ import annotations
+
+from quorumkey.device._api import Answered, Enrolled, PairingPreview
+from quorumkey.device.decisions import Choice
+from quorumkey.device.errors import (
+    DeviceError,
+    KeyFileError,
+    NotAnswerableError,
+    NotPairedError,
+    RelayMismatchError,
+    StreamClosedError,
+)
+from quorumkey.device.events import (
+    Connected,
+    DeviceEvent,
+    Disconnected,
+    RequestArrived,
+    RequestProgressed,
+    RequestResolved,
+    RequestUnusable,
+)
+from quorumkey.device.review import DeviceRequest
+from quorumkey.device.session import DevicePorts
+from quorumkey.device.software import Identity, SoftwareDevice
+from quorumkey.device.visible import visible, visible_json
+
+__all__ = [
+    "Answered",
+    "Choice",
+    "Connected",
+    "DeviceError",
+    "DeviceEvent",
+    "DevicePorts",
+    "DeviceRequest",
+    "Disconnected",
+    "Enrolled",
+    "Identity",
+    "KeyFileError",
+    "NotAnswerableError",
+    "NotPairedError",
+    "PairingPreview",
+    "RelayMismatchError",
+    "RequestArrived",
+    "RequestProgressed",
+    "RequestResolved",
+    "RequestUnusable",
+    "SoftwareDevice",
+    "StreamClosedError",
+    "visible",
+    "visible_json",
+]

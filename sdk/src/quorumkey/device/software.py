@@ -1,0 +1,416 @@
+"""The software device: an approver's key on a computer, with the checks of a phone.
+
+It does what PROTOCOL §4, §6 and §7 ask of any device: pins the relay's key at pairing, verifies
+every challenge and request envelope before it offers Approve, keeps what it signed, and never
+signs both decisions for one request. What it does not have is a person's fingerprint or PIN before
+each signature: whoever can read its home folder can decide in its name.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from quorumkey.client.address import RelayAddress
+from quorumkey.client.pins import RelayPins
+from quorumkey.device import _api
+from quorumkey.device.answering import answer
+from quorumkey.device.decisions import Choice
+from quorumkey.device.errors import NotPairedError, RelayMismatchError
+from quorumkey.device.home import DeviceHome, RelayRecord
+from quorumkey.device.pairing_link import PairingLink
+from quorumkey.device.session import Connection, DevicePorts, RelaySession
+from quorumkey.errors import ApiError, ConfigurationError, UnexpectedAnswerError
+from quorumkey.protocol.pictogram import pictogram, speakable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection
+    from types import TracebackType
+    from typing import Self
+
+    from quorumkey.device._api import Answered, Enrolled, PairingPreview
+    from quorumkey.device.events import DeviceEvent
+    from quorumkey.device.home import RelayFolder
+    from quorumkey.device.listener import Listener, Show
+    from quorumkey.device.review import DeviceRequest, ReceivedRequest
+    from quorumkey.protocol.dsse import Envelope
+    from quorumkey.protocol.statements import Party
+
+__all__ = ["Identity", "SoftwareDevice"]
+
+#: What unpairing answers where the pairing has already ended.
+_ALREADY_UNPAIRED: Final = frozenset({"device_revoked", "not_found", "unknown_device"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this device is at one relay.
+
+    Attributes:
+        relay_url: where the relay is.
+        relay: fingerprint of its newest pinned key.
+        fingerprint: the device's id there.
+        pictogram: five emoji drawn from it.
+        pictogram_speakable: their names.
+        integrators: whom the device is paired with there.
+    """
+
+    relay_url: str
+    relay: str
+    fingerprint: str
+    pictogram: tuple[str, ...]
+    pictogram_speakable: str
+    integrators: tuple[Party, ...]
+
+
+class SoftwareDevice:
+    """A device whose keys are files under `home`; use it with ``async with``.
+
+    Args:
+        home: its folder; made with mode 0700 at enrolment.
+        relay_url: which relay, where it knows several; also where a typed code is for.
+        http_hosts: host names that may be called without TLS, in development only.
+        ports: clock, pauses and transport.
+    """
+
+    def __init__(
+        self,
+        home: Path | str,
+        *,
+        relay_url: str | None = None,
+        http_hosts: Collection[str] = (),
+        ports: DevicePorts | None = None,
+    ) -> None:
+        self._home = DeviceHome(Path(home))
+        self._relay_url = relay_url
+        self._http_hosts = tuple(http_hosts)
+        self._ports = ports or DevicePorts()
+        self._session: RelaySession | None = None
+        self._listener: Listener | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.connection.close()
+
+    def identities(self) -> list[Identity]:
+        """Who this device is at each relay it knows.
+
+        Raises:
+            KeyFileError: a file is damaged or open to other users.
+        """
+        return [_identity(folder, record) for folder, record in self._home.relays()]
+
+    @property
+    def identity(self) -> Identity:
+        """Who this device is at its relay.
+
+        Raises:
+            NotPairedError: it is paired with none, or with several and none was chosen.
+            KeyFileError: a file is damaged or open to other users.
+        """
+        return _identity(*self._choose())
+
+    # ------------------------------------------------------------ pairing
+
+    async def preview(self, pairing: str) -> PairingPreview:
+        """Ask who wants to pair; nothing is spent and nothing is kept.
+
+        Args:
+            pairing: a pairing link, or a typed code (with `relay_url`).
+
+        Raises:
+            ConfigurationError: it is neither.
+            RelayMismatchError: the relay is not the one the link names.
+            ClientError: the relay refused or did not answer.
+        """
+        link = self._link(pairing)
+        connection = Connection(link.address, self._ports)
+        try:
+            return await self._preview(connection, link)
+        finally:
+            await connection.close()
+
+    async def enroll(self, pairing: str, *, preview: PairingPreview | None = None) -> Enrolled:
+        """Pair this device: pin the relay, make a key for it, bind it to the link's secret.
+
+        Args:
+            pairing: a pairing link, or a typed code (with `relay_url`).
+            preview: what `preview` answered and the person agreed to; the relay must still be
+                that one.
+
+        Raises:
+            ConfigurationError: `pairing` is neither a link nor a code.
+            RelayMismatchError: the relay is not the one that the link, an earlier pairing or the
+                preview names.
+            KeyFileError: the key cannot be stored; nothing was enrolled then.
+            ClientError: the relay refused or did not answer.
+        """
+        link = self._link(pairing)
+        await self.close()
+        connection = Connection(link.address, self._ports)
+        try:
+            seen = preview or await self._preview(connection, link)
+            session = await self._prepare(connection, link, seen)
+            enrolled = await session.signed(
+                lambda nonce: _api.enroll(
+                    session.signer.enrollment(
+                        relay=nonce.relay_public_key.fingerprint,
+                        nonce=nonce.nonce,
+                        pairing_code=link.code,
+                        secret=link.secret,
+                    )
+                )
+            )
+            _check_enrolled(enrolled, session, seen)
+            record = session.record
+            others = tuple(i for i in record.integrators if i.id != enrolled.integrator.id)
+            session.save(replace(record, integrators=(*others, enrolled.integrator)))
+        except BaseException:
+            await connection.close()
+            raise
+        self._session = session
+        return enrolled
+
+    async def unpair(self, integrator_id: str | None = None) -> None:
+        """End the pairing with one integrator, or with every one of this relay.
+
+        Raises:
+            NotPairedError: it is not paired with them.
+            ClientError: the relay refused or did not answer; the pairing is kept then.
+        """
+        session = self._open()
+        if integrator_id is not None and not session.record.paired_with(integrator_id):
+            raise NotPairedError("This device is not paired with that integrator.")
+        try:
+            await session.signed(
+                lambda nonce: _api.unpair(
+                    session.signer.unpair(
+                        relay=nonce.relay_public_key.fingerprint,
+                        nonce=nonce.nonce,
+                        integrator_id=integrator_id,
+                    )
+                )
+            )
+        except ApiError as error:
+            if error.code not in _ALREADY_UNPAIRED:
+                raise
+        kept = tuple(
+            integrator
+            for integrator in session.record.integrators
+            if integrator_id is not None and integrator.id != integrator_id
+        )
+        session.save(replace(session.record, integrators=kept))
+
+    # ------------------------------------------------------------ requests
+
+    async def pending(self, *, every: bool = False) -> list[DeviceRequest]:
+        """The requests that wait for this device, or every one that named it; newest first.
+
+        Raises:
+            ClientError: the relay refused or did not answer.
+        """
+        session = self._open()
+        requests: list[DeviceRequest] = []
+        cursor: str | None = None
+        while True:
+            page = await session.authorised(_api.list_requests(every=every, cursor=cursor))
+            requests += [await self._review(item, item.request_id) for item in page.data]
+            cursor = page.next_cursor
+            if cursor is None:
+                return requests
+
+    async def show(self, request_id: str, *, led_by: Envelope | None = None) -> DeviceRequest:
+        """Fetch one request and check it (PROTOCOL §6).
+
+        Args:
+            request_id: which.
+            led_by: the challenge that led here, if one did.
+
+        Raises:
+            ClientError: the relay refused or did not answer.
+        """
+        received = await self._open().authorised(_api.get_request(request_id))
+        return await self._review(received, request_id, led_by)
+
+    async def acknowledge(self, request_id: str) -> None:
+        """Tell the relay that the request was shown to the person."""
+        if self._listener is not None and await self._listener.acknowledge(request_id):
+            return
+        await self._open().authorised(_api.acknowledge(request_id))
+
+    async def approve(self, request: str | DeviceRequest, *, code: str | None = None) -> Answered:
+        """Sign an approval and send it.
+
+        Args:
+            request: a request that was shown, or the id of one to fetch and check now.
+            code: the match code the person was told, where the request asks for one.
+
+        Raises:
+            NotAnswerableError: a check failed, or the other decision has been signed.
+            ClientError: the relay refused (``wrong_code``, ``request_completed`` …) or did not
+                answer; the same call may then be made again.
+        """
+        return await self._answer(request, Choice.APPROVE, code=code, reason=None)
+
+    async def deny(self, request: str | DeviceRequest, *, reason: str | None = None) -> Answered:
+        """Sign a denial and send it.
+
+        Args:
+            request: a request that was shown, or the id of one to fetch and check now.
+            reason: a sentence for the audit trail; integrators do not see it.
+
+        Raises:
+            NotAnswerableError: the request is not the relay's, or an approval has been signed.
+            ClientError: the relay refused or did not answer.
+        """
+        return await self._answer(request, Choice.DENY, code=None, reason=reason)
+
+    async def listen(self) -> AsyncGenerator[DeviceEvent]:
+        """Stay connected and yield what happens, for as long as the caller goes on.
+
+        Connections that break are made again after 1 to 30 seconds.
+
+        Raises:
+            ConfigurationError: the extra ``cli`` is not installed.
+            StreamClosedError: the device is revoked, unpaired, or connected elsewhere.
+            RelayMismatchError: the relay is not the pinned one.
+        """
+        self._listener = listener = _listener(self._open(), self.show)
+        try:
+            async with aclosing(listener.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._listener = None
+
+    # ------------------------------------------------------------ inside
+
+    def _link(self, pairing: str) -> PairingLink:
+        return PairingLink.parse(pairing, relay_url=self._relay_url, http_hosts=self._http_hosts)
+
+    def _choose(self) -> tuple[RelayFolder, RelayRecord]:
+        if self._relay_url is None:
+            return self._home.only()
+        address = RelayAddress.parse(self._relay_url, http_hosts=self._http_hosts)
+        known = self._home.at(address)
+        if known is None:
+            raise NotPairedError(f"This device is not paired with a relay at {address.base}.")
+        return known
+
+    def _open(self) -> RelaySession:
+        if self._session is None:
+            folder, record = self._choose()
+            connection = Connection(record.address, self._ports)
+            self._session = RelaySession(connection, folder, record, folder.key())
+        return self._session
+
+    async def _preview(self, connection: Connection, link: PairingLink) -> PairingPreview:
+        preview = await connection.call(_api.preview_pairing(link.code))
+        known = self._home.at(link.address)
+        if known is None and link.relay is not None and preview.relay != link.relay:
+            raise _wrong_relay(link)
+        return preview
+
+    async def _prepare(
+        self, connection: Connection, link: PairingLink, preview: PairingPreview
+    ) -> RelaySession:
+        """Decide which relay keys count, then make sure that there is a key for that relay."""
+        known = self._home.at(link.address)
+        if known is not None:
+            folder, record = known
+            session = RelaySession(connection, folder, record, folder.key())
+            for fingerprint in {preview.relay, link.relay or preview.relay}:
+                await session.trust(fingerprint)
+            return session
+        nonce = await connection.call(_api.make_nonce())
+        fingerprint = nonce.relay_public_key.fingerprint
+        if fingerprint != preview.relay or (link.relay or fingerprint) != fingerprint:
+            raise _wrong_relay(link)
+        pins = RelayPins.of((nonce.relay_public_key,))
+        self._home.prepare()
+        folder = self._home.folder_for(pins)
+        record = RelayRecord(address=link.address, pins=pins)
+        return RelaySession(connection, folder, record, folder.prepare())
+
+    async def _review(
+        self, received: ReceivedRequest, request_id: str, led_by: Envelope | None = None
+    ) -> DeviceRequest:
+        session = self._open()
+        for envelope in (received.request, received.challenge):
+            if envelope.keyid not in session.record.pins:
+                # A new relay key is followed here; one that is not reached is the review's to name.
+                await _follow(session)
+        return session.reviewer.review(
+            received, request_id=request_id, now=session.connection.now(), led_by=led_by
+        )
+
+    async def _answer(
+        self,
+        request: str | DeviceRequest,
+        choice: Choice,
+        *,
+        code: str | None,
+        reason: str | None,
+    ) -> Answered:
+        asked = await self.show(request) if isinstance(request, str) else request
+        return await answer(self._open(), asked, choice, code=code, reason=reason)
+
+
+def _listener(session: RelaySession, show: Show) -> Listener:
+    """Make a listener; only here is the package needed that carries sockets."""
+    try:
+        from quorumkey.device.listener import Listener  # noqa: PLC0415 - the extra may be missing
+    except ImportError:
+        raise ConfigurationError(
+            "Listening needs the extra cli: pip install 'quorumkey[cli]'."
+        ) from None
+    return Listener(session, show)
+
+
+def _identity(folder: RelayFolder, record: RelayRecord) -> Identity:
+    fingerprint = folder.key().public_key.fingerprint
+    return Identity(
+        relay_url=record.address.base,
+        relay=record.pins.pins[-1].key.fingerprint,
+        fingerprint=fingerprint,
+        pictogram=pictogram(fingerprint),
+        pictogram_speakable=speakable(fingerprint),
+        integrators=record.integrators,
+    )
+
+
+def _wrong_relay(link: PairingLink) -> RelayMismatchError:
+    return RelayMismatchError(
+        f"The relay at {link.address.base} is not the one the pairing is for; nothing was sent."
+    )
+
+
+def _check_enrolled(enrolled: Enrolled, session: RelaySession, preview: PairingPreview) -> None:
+    if enrolled.fingerprint != session.signer.fingerprint:
+        raise UnexpectedAnswerError("The relay enrolled another key than this device's.")
+    if all(pin.key.base64 != enrolled.relay_public_key for pin in session.record.pins.pins):
+        raise RelayMismatchError("The relay answered with another key than the pinned one.")
+    if enrolled.integrator.id != preview.integrator.id:
+        raise UnexpectedAnswerError("The relay paired this device with another integrator.")
+
+
+async def _follow(session: RelaySession) -> None:
+    info = await session.connection.info()
+    pins = session.record.pins.follow(info.successions)
+    if pins != session.record.pins:
+        session.save(replace(session.record, pins=pins))
