@@ -90,6 +90,7 @@ class Relay:
         self.hub = DeviceHub()
         self.bulletin = Bulletin()
         self._problems: list[str] = ["the relay is starting"]
+        self._closing = False
         self._background: list[asyncio.Task[None]] = []
         self._reactions: set[asyncio.Task[None]] = set()
 
@@ -124,6 +125,7 @@ class Relay:
 
     def begin_shutdown(self) -> None:
         """Stop being ready, end streams and let waiting reads go."""
+        self._closing = True
         self._problems = ["the relay is shutting down"]
         self.bulletin.close()
         self.hub.close_all(CLOSE_SHUTTING_DOWN)
@@ -150,9 +152,11 @@ class Relay:
         try:
             await self.store.check()
         except StoreUnavailable:
-            self._problems = ["the store cannot be written"]
+            problems = ["the store cannot be written"]
         else:
-            self._problems = []
+            problems = []
+        if not self._closing:
+            self._problems = problems
 
     def _compose(self, vault: Vault) -> None:
         settings, store, clock, mint, keys = (

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 from quorumkey.protocol import ids
+
+_TAIL_BITS: Final = 74
+_REST_BITS: Final = 62
+_HEAD_SHIFT: Final = 68
+_STEP_BITS: Final = 32
 
 
 class Mint(Protocol):
@@ -26,13 +31,25 @@ class SystemMint:
 
     def __init__(self) -> None:
         """Start with no id given out."""
-        self._last = 0
+        self._milliseconds = 0
+        self._tail = 0
 
     def uuid7(self) -> str:
-        """Return a new UUIDv7; ids of one process grow strictly with their milliseconds."""
-        # Never going back keeps cursors and oldest-first order right when the wall clock steps.
-        self._last = max(self._last, time.time_ns() // 1_000_000)
-        return ids.uuid7(milliseconds=self._last, random=secrets.token_bytes(10))
+        """Return a new UUIDv7, greater than every one before it in this process.
+
+        Within a millisecond the random part counts up from a random start (RFC 9562, section
+        6.2, method 2), and a clock that steps back is waited out by counting on.
+        """
+        now = time.time_ns() // 1_000_000
+        if now > self._milliseconds:
+            self._milliseconds = now
+            self._tail = secrets.randbits(_TAIL_BITS - 1)
+        else:
+            self._tail += 1 + secrets.randbits(_STEP_BITS)
+        # uuid7 takes its 12 + 62 random bits from both ends of ten bytes.
+        head, rest = self._tail >> _REST_BITS, self._tail & ((1 << _REST_BITS) - 1)
+        noise = (head << _HEAD_SHIFT) | rest
+        return ids.uuid7(milliseconds=self._milliseconds, random=noise.to_bytes(10, "big"))
 
     def random(self, size: int) -> bytes:
         """Return ``size`` bytes of the operating system's generator."""

@@ -273,6 +273,10 @@ class Store(Protocol):
         """Return all requests that are not written down as finished, oldest first."""
         ...
 
+    def find_pending(self, request_id: str) -> Stored | None:
+        """Return a request of ``pending`` by id."""
+        ...
+
     def pending_for(self, device: str) -> Sequence[Stored]:
         """Return the requests of ``pending`` that name a device, oldest first."""
         ...

@@ -10,7 +10,7 @@ from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Decision, Kind, PublicKey, admits, media_type, verify_statement
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
-from quorumkey_relay.store.protocol import Conflict, Evidence, PutDevice
+from quorumkey_relay.store.protocol import Conflict, Evidence, PutDevice, StoreUnavailable
 from quorumkey_relay.usecases.advance import advance
 from quorumkey_relay.usecases.ports import rate_limited
 from quorumkey_relay.usecases.render import status_text
@@ -82,7 +82,8 @@ class AnswerRequest:
                 return await self._judge(stored, verified, now)  # (5) to (10)
             except Conflict:
                 stored = await self.store.load(request_id) or stored
-        raise Conflict(request_id)
+        message = f"request {request_id} keeps changing"
+        raise StoreUnavailable(message)
 
     def _verify(self, envelope: Envelope) -> Verified[Decision]:
         # The request document holds the same key: fingerprint and key were checked when it was

@@ -46,7 +46,7 @@ class Sweeper:
         count = 0
         while self._due and self._due[0][0] <= now:
             _, request_id = self._due[0]
-            stored = await self.store.load(request_id)
+            stored = self.store.find_pending(request_id)
             if stored is not None:
                 events = lifecycle.expire(stored.terms, stored.state, now)
                 if events:

@@ -94,11 +94,9 @@ class AdminStore:
             case PutPairing(pairing=pairing):
                 return rows.pairing_row(pairing), ("pairing", pairing.pairing_id)
             case PutDevice(device=device):
-                found = self.read.device(device.fingerprint)
-                if found is None:
-                    message = f"device {device.fingerprint} is not there"
-                    raise StoreUnavailable(message)
-                return rows.device_row(found[0], device), ("device", device.fingerprint)
+                # Everything else of a device is the serving relay's to write.
+                values = (device.revoked_at, bytes.fromhex(device.fingerprint))
+                return (rows.REVOKE_DEVICE, values), ("device", device.fingerprint)
             case AppendEvent(event=event):
                 return rows.event_row(event), ("event", event.id)
             case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):

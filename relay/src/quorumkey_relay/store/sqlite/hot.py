@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.protocol import Stored
 
 # Answers that come just after the end are judged without reading the request again.
-RECENT_REQUESTS: Final = 512
+# More than can end in the batches on their way to the disk, so what is not durable yet is here.
+RECENT_REQUESTS: Final = 2_048
 
 
 class MemoryDirectory:
@@ -56,6 +57,12 @@ class MemoryDirectory:
             number = len(self.device_numbers) + 1
             self.device_numbers[fingerprint] = number
         return number
+
+    def take_device(self, device: Device) -> None:
+        """Take what another process may change of a device: that it is revoked."""
+        known = self.devices.get(device.fingerprint)
+        if known is not None:
+            self.devices[device.fingerprint] = replace(known, revoked_at=device.revoked_at)
 
     def put_device(self, device: Device) -> None:
         """Take a new or changed device; ties already known stay."""
@@ -118,6 +125,11 @@ class OpenRequests:
     def is_pending(self, request_id: str) -> bool:
         """Say whether the request is pending."""
         return request_id in self._pending
+
+    def pending(self, request_id: str) -> Stored | None:
+        """Return a pending request."""
+        slot = self._pending.get(request_id)
+        return None if slot is None else slot.stored
 
     def for_device(self, device: str) -> list[Stored]:
         """Return pending requests that name ``device``, oldest first."""

@@ -62,16 +62,20 @@ INSERT_INTEGRATOR: Final = (
     "INSERT INTO integrators (integrator_id, name) VALUES (?, ?)"
     " ON CONFLICT (integrator_id) DO UPDATE SET name = excluded.name"
 )
+# Two processes may write: the relay and the command line. What is revoked or ended stays so,
+# whatever the other one last knew.
 UPSERT_API_KEY: Final = (
     "INSERT INTO api_keys (key_id, integrator_id, scope, name, digest, created_at, revoked_at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (key_id) DO UPDATE SET revoked_at = excluded.revoked_at"
+    " ON CONFLICT (key_id) DO UPDATE SET"
+    " revoked_at = coalesce(api_keys.revoked_at, excluded.revoked_at)"
 )
 UPSERT_PAIRING: Final = (
     f"INSERT INTO pairings ({PAIRING_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (pairing_id) DO UPDATE SET device = excluded.device,"
     " enrolled_at = excluded.enrolled_at, enrollment = excluded.enrollment,"
-    " attestation = excluded.attestation, ended_at = excluded.ended_at"
+    " attestation = excluded.attestation,"
+    " ended_at = coalesce(pairings.ended_at, excluded.ended_at)"
 )
 DEVICE_COLUMNS: Final = (
     "fingerprint, public_key, platform, form, assurance, enrolled_at, sign_count, session_key,"
@@ -83,7 +87,10 @@ UPSERT_DEVICE: Final = (
     " assurance = excluded.assurance,"
     " sign_count = excluded.sign_count, session_key = excluded.session_key,"
     " push_channel = excluded.push_channel, push = excluded.push,"
-    " revoked_at = excluded.revoked_at"
+    " revoked_at = coalesce(devices.revoked_at, excluded.revoked_at)"
+)
+REVOKE_DEVICE: Final = (
+    "UPDATE devices SET revoked_at = coalesce(revoked_at, ?) WHERE fingerprint = ?"
 )
 INSERT_REQUEST: Final = (
     "INSERT INTO requests (id, request_id, integrator_id, profile, status, version, required,"

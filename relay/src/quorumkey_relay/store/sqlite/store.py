@@ -9,7 +9,6 @@ in memory is read again from the disk, because nothing decided since is worth an
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from typing import TYPE_CHECKING, Final, cast
 
 from quorumkey_relay.domain.model import Status
@@ -75,7 +74,7 @@ class SqliteStore:
         self._listeners: list[Callable[[Commit], None]] = []
         self._change_listeners: list[Callable[[Change, str], None]] = []
         self._seen_change = 0
-        self._data_version: object = None
+        self._stale = False
         self._poller: asyncio.Task[None] | None = None
 
     # Life
@@ -97,7 +96,7 @@ class SqliteStore:
         self._writer = Writer(
             self._connection,
             on_durable=self._durable,
-            on_failure=self._read_all,
+            on_failure=self._recover,
             on_transaction=self._on_transaction,
         )
         self._poller = asyncio.create_task(self._poll())
@@ -112,6 +111,20 @@ class SqliteStore:
             self._reader.close()
             self._connection.close()
             self._lock.release()
+
+    def _recover(self) -> None:
+        """Read everything again after a failed batch; what memory held did not happen."""
+        self._stale = True
+        try:
+            self._fresh()
+        except StoreUnavailable:
+            return  # nothing is decided on what memory holds before this works
+
+    def _fresh(self) -> None:
+        """See to it that memory holds what the disk does; raises ``StoreUnavailable``."""
+        if self._stale:
+            self._read_all()
+            self._stale = False
 
     def _read_all(self) -> None:
         directory, open_requests = MemoryDirectory(), OpenRequests()
@@ -142,6 +155,7 @@ class SqliteStore:
 
     def commit(self, writes: Commit) -> Awaitable[None]:
         """Apply all writes or none; see ``Store.commit``."""
+        self._fresh()
         for write in writes:
             if isinstance(write, AdvanceRequest):
                 slot = self._open.get(write.terms.request_id)
@@ -173,21 +187,17 @@ class SqliteStore:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(CHANGES_POLL_SECONDS)
-            if self._writer.idle:
-                self.take_changes()
+            self.take_changes()
 
     def take_changes(self) -> None:
         """Read what other processes changed since the last call, if anything."""
         try:
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if version == self._data_version:
-                return
-            self._data_version = version
-            for seq, kind, key in self._reader.changes(self._seen_change):
-                self._seen_change = seq
+            changes = self._reader.changes(self._seen_change)
+            for seq, kind, key in changes:
                 self._take(cast("Change", kind), key)
-        except (sqlite3.Error, StoreUnavailable):
-            self._data_version = None  # look again next time
+                self._seen_change = seq
+        except StoreUnavailable:
+            return  # it is looked for again in a moment
 
     def _take(self, kind: Change, key: str) -> None:
         if kind == "integrator":
@@ -202,7 +212,7 @@ class SqliteStore:
         elif kind == "device":
             device = self._reader.device(key)
             if device is not None:
-                self._directory.put_device(device[1])
+                self._directory.take_device(device[1])
         for listener in self._change_listeners:
             listener(kind, key)
 
@@ -210,6 +220,7 @@ class SqliteStore:
 
     async def load(self, request_id: str) -> Stored | None:
         """Return a request for deciding."""
+        self._fresh()
         slot = self._open.get(request_id)
         if slot is None:
             found = self._reader.stored(request_id)
@@ -223,6 +234,10 @@ class SqliteStore:
     def pending(self) -> Iterable[Stored]:
         """Return all pending requests, oldest first."""
         return self._open
+
+    def find_pending(self, request_id: str) -> Stored | None:
+        """Return a pending request."""
+        return self._open.pending(request_id)
 
     def pending_for(self, device: str) -> Sequence[Stored]:
         """Return pending requests that name a device, oldest first."""

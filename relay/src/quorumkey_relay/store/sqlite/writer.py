@@ -8,6 +8,7 @@ thread hand-overs serve a whole batch, and no statement competes for the interpr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -164,7 +165,7 @@ class Writer:
 
     def _fail(self, batch: list[_Job], error: sqlite3.Error) -> None:
         """Refuse the batch and all that was decided on top of it: nothing of it happened."""
-        if self._connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             self._connection.execute("ROLLBACK")
         refused, self._waiting = [*batch, *self._waiting], []
         self._on_failure()
