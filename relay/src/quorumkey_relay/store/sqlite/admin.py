@@ -95,8 +95,8 @@ class AdminStore:
                 return rows.pairing_row(pairing), ("pairing", pairing.pairing_id)
             case PutDevice(device=device):
                 # Everything else of a device is the serving relay's to write.
-                values = (device.revoked_at, bytes.fromhex(device.fingerprint))
-                return (rows.REVOKE_DEVICE, values), ("device", device.fingerprint)
+                revocation = (device.revoked_at, bytes.fromhex(device.fingerprint))
+                return (rows.REVOKE_DEVICE, revocation), ("device", device.fingerprint)
             case AppendEvent(event=event):
                 return rows.event_row(event), ("event", event.id)
             case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
