@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from types import FrameType
 
+    from starlette.types import ASGIApp
+
     from quorumkey_relay.config import Settings
 
 #: Longer than the idle time of common reverse proxies (60 s), so that they close first.
@@ -115,7 +117,7 @@ async def _prepared(
         await service.start()
         try:
             application = Application(service)
-            server = _Server(_uvicorn_config(application, bound), application, listener)
+            server = _Server(uvicorn_config(application, bound), application, listener)
             log.info("relay_started", url=bound.url, mode=bound.mode, port=bound.port)
             yield server, service
         finally:
@@ -143,7 +145,8 @@ def _bound(settings: Settings) -> Generator[socket.socket, None, None]:
         yield listener
 
 
-def _uvicorn_config(application: Application, settings: Settings) -> uvicorn.Config:
+def uvicorn_config(application: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """Return what the relay is served with; the benchmark's baselines are served with the same."""
     return uvicorn.Config(
         application,
         interface="asgi3",
