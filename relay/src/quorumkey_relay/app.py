@@ -251,7 +251,13 @@ class Relay:
             sessions=OpenSession(
                 store=store, clock=clock, sessions=sessions, authenticate=authenticate
             ),
-            inbox=Inbox(store=store, clock=clock, challenges=challenges, plan=plan),
+            inbox=Inbox(
+                store=store,
+                clock=clock,
+                challenges=challenges,
+                plan=plan,
+                device_limit=device_limit,
+            ),
             challenges=challenges,
             store=store,
         )

@@ -11,6 +11,7 @@ from quorumkey_relay.domain.lifecycle import status_at
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import PutDelivery
+from quorumkey_relay.usecases.ports import rate_limited
 from quorumkey_relay.usecases.read import BAD_CURSOR, is_request_id
 from quorumkey_relay.usecases.render import envelope_json, status_text
 from quorumkey_relay.usecases.views import DeviceRequestView, Page
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.delivery.challenges import Challenges
     from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.store.protocol import Store, Stored
+    from quorumkey_relay.usecases.ports import Limiter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +34,14 @@ class Inbox:
     clock: Clock
     challenges: Challenges
     plan: DeliveryPlan
+    device_limit: Limiter
 
     async def page(
         self, *, device: str, everything: bool, limit: int, cursor: str | None
     ) -> Page[DeviceRequestView] | Refusal:
         """Return a page, newest first: pending requests, or with ``everything`` ended ones too."""
+        if (wait := self.device_limit.charge(device)) is not None:
+            return rate_limited(wait)
         if cursor is not None and await self._visible(device, cursor) is None:
             return BAD_CURSOR
         now = self.clock.now()
@@ -61,6 +66,8 @@ class Inbox:
 
     async def read(self, *, device: str, request_id: str) -> DeviceRequestView | Refusal:
         """Return one request that names the device."""
+        if (wait := self.device_limit.charge(device)) is not None:
+            return rate_limited(wait)
         stored = await self._visible(device, request_id)
         if stored is None:
             return NOT_FOUND
@@ -69,6 +76,8 @@ class Inbox:
 
     async def acknowledge(self, *, device: str, request_id: str) -> Refusal | None:
         """Note that the request was shown to the person."""
+        if (wait := self.device_limit.charge(device)) is not None:
+            return rate_limited(wait)
         stored = await self._visible(device, request_id)
         if stored is None:
             return NOT_FOUND
