@@ -25,7 +25,7 @@ class DescribeRelay:
     keys: RelayKeys
     policy: Policy
 
-    def __call__(self) -> InfoView:
+    async def __call__(self) -> InfoView:
         """Return ``GET /v1/info``."""
         now = self.clock.now()
         key = self.keys.current(now).public_key
