@@ -1,0 +1,46 @@
+"""Fixtures of the HTTP layer's tests: one relay on a loopback socket for each file."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from tests.relay.api.harness import House
+from tests.relay.api.harness import house as served
+
+from quorumkey_relay.observe import logs
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The event loop of the server under test."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def log() -> Generator[io.BytesIO, None, None]:
+    """What the relay logs in the tests of one file."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    sink = io.BytesIO()
+    logs.configure("debug", "json", sink)
+    yield sink
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+async def house(
+    log: io.BytesIO, anyio_backend: object, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[House, None]:
+    """A served relay with generous limits, shared by the tests of one file."""
+    del anyio_backend, log
+    async with served(tmp_path_factory.mktemp("relay")) as running:
+        yield running
