@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol._members import list_of, members_of, text_of
 from quorumkey.protocol.encoding import b64url_encode
-from quorumkey.protocol.limits import AUTHENTICATOR_DATA_BYTES
+from quorumkey.protocol.limits import AUTHENTICATOR_DATA_BYTES, MAX_JSON_DEPTH
+from quorumkey.protocol.strict_json import check_depth
 
 if TYPE_CHECKING:
     from quorumkey.protocol.encoding import JsonValue
@@ -88,7 +89,7 @@ def _refuse(message: str) -> ProtocolError:
     return ProtocolError("invalid_signature", message)
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     members = dict(pairs)
     if len(members) != len(pairs):
         message = "clientDataJSON has the same member twice."
@@ -108,16 +109,21 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def _client_data(data: bytes) -> dict[str, object]:
+def _client_data(data: bytes) -> dict[str, JsonValue]:
     try:
-        value = cast("object", _DECODER.decode(data.decode()))
+        text = data.decode()
+        value = cast("JsonValue", _DECODER.decode(text))
     except (ValueError, RecursionError):
         message = "clientDataJSON is not JSON."
         raise _refuse(message) from None
+    try:
+        check_depth(value, text, max_depth=MAX_JSON_DEPTH)
+    except ProtocolError as error:
+        raise _refuse(error.message) from None
     if not isinstance(value, dict):
         message = "clientDataJSON is not a JSON object."
         raise _refuse(message)
-    return cast("dict[str, object]", value)
+    return value
 
 
 def _check_client_data(data: bytes, *, signed: bytes, origins: frozenset[str]) -> None:

@@ -237,7 +237,7 @@ class Policy:
         assurance_of(self.min_assurance)
         flag_of(self.match_code, field="match_code")
         if not MIN_GROUPS <= len(self.groups) <= MAX_GROUPS_PROTECTED_METHOD:
-            message = f"There must be 1 to {MAX_GROUPS_PROTECTED_METHOD} groups."
+            message = f"There must be at least 1 group and at most {MAX_GROUPS_PROTECTED_METHOD}."
             raise refuse(message)
         check_required(self.required, countable=len(self.groups))
         if len({group.name for group in self.groups}) != len(self.groups):

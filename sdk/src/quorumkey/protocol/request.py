@@ -166,7 +166,7 @@ class RequestDocument(Statement):
         check_uuid7(self.request_id, field="request_id")
         nonce_in(self.nonce)
         if len(self.policy.groups) > limits.max_groups:
-            message = f"There must be 1 to {limits.max_groups} groups."
+            message = f"There must be at least 1 group and at most {limits.max_groups}."
             raise refuse(message)
         check_required(self.policy.required, countable=self._countable_groups())
         check_time(self.created_at, field="created_at")

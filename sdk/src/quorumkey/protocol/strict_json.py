@@ -14,9 +14,11 @@ from quorumkey.errors import ProtocolError
 from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_SAFE_INTEGER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from quorumkey.protocol.encoding import JsonValue
 
-__all__ = ["dumps", "loads"]
+__all__ = ["check_depth", "dumps", "loads"]
 
 _WHITE_SPACE: Final = " \t\n\r"  # RFC 8259, section 2
 # "-9007199254740991": longer digits are refused before int() does quadratic work on them.
@@ -61,34 +63,34 @@ _ENCODER: Final = json.JSONEncoder(
 )
 
 
-def _check_tree(value: JsonValue, max_depth: int) -> None:
-    """Refuse containers nested deeper than `max_depth` and strings with lone surrogates."""
-    level: list[JsonValue] = [value]
-    depth = 0
-    while level:
-        deeper: list[JsonValue] = []
-        for item in level:
-            if isinstance(item, dict):
-                deeper.extend(item)  # the names are strings and checked like values
-                deeper.extend(item.values())
-            elif isinstance(item, list):
-                deeper.extend(item)
-            elif isinstance(item, str) and not item.isascii():
-                _check_surrogates(item)
-        if any(isinstance(item, (dict, list)) for item in level):
-            depth += 1
-            if depth > max_depth:
-                message = f"The JSON is nested deeper than {max_depth}."
-                raise _refuse(message)
-        level = deeper
+def check_depth(value: JsonValue, text: str, *, max_depth: int) -> None:
+    """Refuse containers nested deeper than `max_depth`; the outermost counts.
+
+    Args:
+        value: what was read.
+        text: what it was read from. With too few brackets in it nothing needs to be walked.
+        max_depth: how many containers may stand inside each other.
+
+    Raises:
+        ProtocolError: ``invalid_json``.
+    """
+    if text.count("{") + text.count("[") <= max_depth:
+        return
+    level = [value]
+    for _ in range(max_depth):
+        level = [inner for item in level for inner in _inside(item)]
+    if any(isinstance(item, (dict, list)) for item in level):
+        raise _too_deep(max_depth)
 
 
-def _check_surrogates(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        message = "The JSON has a string with a lone surrogate."
-        raise _refuse(message) from None
+def _inside(value: JsonValue) -> Iterable[JsonValue]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep(max_depth: int) -> ProtocolError:
+    return _refuse(f"The JSON is nested deeper than {max_depth}.")
 
 
 def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_JSON_DEPTH) -> JsonValue:
@@ -119,15 +121,15 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_JSON_DEPTH) -> Js
         message = "The JSON is malformed."
         raise _refuse(message) from None
     except RecursionError:
-        message = f"The JSON is nested deeper than {max_depth}."
-        raise _refuse(message) from None
+        raise _too_deep(max_depth) from None
     if end != len(text):
         message = "The JSON is malformed."
         raise _refuse(message)
-    # Without that many brackets it cannot be that deep, and only an escape can write a surrogate
-    # (one character is found ten times faster than two, so that search comes first).
-    if text.count("{") + text.count("[") > max_depth or ("\\" in text and "\\u" in text):
-        _check_tree(value, max_depth)
+    check_depth(value, text, max_depth=max_depth)
+    # Only an escape can write half a surrogate pair, and only writing UTF-8 again finds it. (One
+    # character is found ten times faster than two, so that search comes first.)
+    if "\\" in text and "\\u" in text:
+        dumps(value)
     return value
 
 
