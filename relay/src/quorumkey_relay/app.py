@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from quorumkey.protocol import PasskeyPolicy
 from quorumkey_relay.api.ratelimit import RateLimiter
 from quorumkey_relay.clock import SystemClock
@@ -24,8 +22,15 @@ from quorumkey_relay.identity.relaykeys import RelayKeys, first_key
 from quorumkey_relay.identity.sessions import Sessions
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.observe import logs
 from quorumkey_relay.observe.metrics import Metrics
-from quorumkey_relay.store.protocol import AdvanceRequest, StoreError, StoreUnavailable
+from quorumkey_relay.store.protocol import (
+    AdvanceRequest,
+    OpenRequest,
+    PutPairing,
+    StoreError,
+    StoreUnavailable,
+)
 from quorumkey_relay.store.sqlite import SqliteStore
 from quorumkey_relay.usecases.answer import AnswerRequest
 from quorumkey_relay.usecases.ask import AskApproval
@@ -68,7 +73,7 @@ CHECK_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 5.0
 CLOSE_SHUTTING_DOWN: Final = 4503
 
-log = structlog.get_logger(__name__)
+log = logs.get()
 
 
 def build(settings: Settings, *, clock: Clock | None = None, mint: Mint | None = None) -> Relay:
@@ -272,15 +277,23 @@ class Relay:
         ):
             store.subscribe(listener)
         store.subscribe_changes(self._changed)
-        self.metrics.watch_outbox(depth=lambda: self.worker.depth, age=lambda: 0.0)
+        self.metrics.watch_outbox(depth=lambda: self.worker.depth, age=self.worker.oldest_age)
 
     def _observe(self, commit: Commit) -> None:
-        """Count and log requests that have ended."""
+        """Count and log what has become durable."""
         for write in commit:
-            if isinstance(write, AdvanceRequest) and isinstance(write.events[-1], Resolved):
-                status = str(write.after.status)
-                self.metrics.finished(status)
-                log.info("request_finished", request=write.terms.request_id, status=status)
+            match write:
+                case OpenRequest(stored=stored):
+                    log.info("request_opened", request_id=stored.terms.request_id)
+                case AdvanceRequest(terms=terms, after=after, events=(*_, Resolved())):
+                    self.metrics.finished(str(after.status))
+                    status = str(after.status)
+                    log.info("request_finished", request_id=terms.request_id, status=status)
+                case PutPairing(pairing=pairing) if pairing.device is not None:
+                    what = "device_enrolled" if pairing.ended_at is None else "device_unpaired"
+                    log.info(what, device=pairing.device, integrator_id=pairing.integrator_id)
+                case _:
+                    pass
 
     # What the command line changed
 
@@ -302,7 +315,7 @@ class Relay:
     def _reacted(self, task: asyncio.Task[None]) -> None:
         self._reactions.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("change_not_followed", error=type(error).__name__)
+            log.error("change_not_followed", exc_info=error)
 
     async def _take_successions(self) -> None:
         self.keys.take_successions(self.settings.data_dir, await self.store.successions())
@@ -318,9 +331,8 @@ class Relay:
             await asyncio.sleep(seconds)
             try:
                 await work()
-            except StoreError as error:
-                # No traceback: its frames hold what must not reach a log.
-                log.error("background_work_failed", error=type(error).__name__)  # noqa: TRY400
+            except StoreError:
+                log.exception("background_work_failed")
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -42,18 +42,23 @@ class Lane:
         self._worker = worker
         self._channel = channel
         self._queue: list[tuple[int, str, Delivery]] = []
-        self._claimed: set[str] = set()
+        self._claimed: dict[str, int] = {}  # and since when it is due
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         """Return how many deliveries wait or are in flight."""
         return len(self._claimed)
 
+    @property
+    def oldest(self) -> int | None:
+        """Since when the longest-waiting delivery is due (seconds since the epoch)."""
+        return min(self._claimed.values(), default=None)
+
     def put(self, delivery: Delivery) -> None:
         """Queue a delivery unless it is here already."""
         if delivery.id in self._claimed:
             return
-        self._claimed.add(delivery.id)
+        self._claimed[delivery.id] = delivery.next_at
         heapq.heappush(self._queue, (delivery.not_after, delivery.id, delivery))
         self._fill()
 
@@ -66,7 +71,7 @@ class Lane:
 
     def _done(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._claimed.discard(delivery.id)
+        self._claimed.pop(delivery.id, None)
         if not task.cancelled():
             task.result()
         self._fill()
@@ -101,6 +106,11 @@ class Worker:
     def depth(self) -> int:
         """How many deliveries wait or are in flight in this process."""
         return sum(len(lane) for lane in self._lanes.values())
+
+    def oldest_age(self) -> float:
+        """Return for how many seconds the longest-waiting delivery has been due."""
+        waiting = [lane.oldest for lane in self._lanes.values() if lane.oldest is not None]
+        return max(0.0, float(self._clock.now() - min(waiting))) if waiting else 0.0
 
     def heard(self, commit: Commit) -> None:
         """Take in a durable commit: the hot path."""
