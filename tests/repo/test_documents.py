@@ -11,6 +11,7 @@ from tests.repo import markdown, tree
 from quorumkey.errors import ERRORS
 from quorumkey.protocol import Kind
 from quorumkey_relay.config import OPTIONS
+from quorumkey_relay.observe.metrics import Metrics
 
 DOCUMENTS = markdown.documents()
 PROTOCOL = Path("docs/protocol.md")
@@ -84,6 +85,15 @@ def test_the_settings_table_is_the_code_s() -> None:
     ]
 
     assert expected == list(markdown.table(OPERATIONS, "variable"))
+
+
+def test_the_metrics_that_operators_watch_exist() -> None:
+    """Every metric that docs/operations.md names is one that the relay shows."""
+    named = {row[0].strip("`").partition("{")[0] for row in markdown.table(OPERATIONS, "metric")}
+    shown = Metrics().render().decode()
+
+    assert named
+    assert [] == [name for name in named if f"# TYPE {name} " not in shown]
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
