@@ -131,11 +131,14 @@ def _admission(  # noqa: PLR0911 - one return a check of step (9)
         return Outcome(refusal=REQUESTER)
     if not standing.assured:
         return Outcome(refusal=_insufficient(terms, device))
+    tries = state.wrong_codes.get(device, 0)
+    if said.decision == "approve" and device in state.out and tries < limits.MATCH_CODE_ATTEMPTS:
+        # It was unpaired since the request was made, and paired again: it stays out (§5 Tally).
+        return Outcome(refusal=REVOKED)
     if terms.match_code is None:
         return Outcome(refusal=CODE_UNASKED) if said.code is not None else None
     if said.decision == "deny":
         return None
-    tries = state.wrong_codes.get(device, 0)
     if tries >= limits.MATCH_CODE_ATTEMPTS:
         return Outcome(refusal=_wrong_code(0))
     if standing.code_right:
