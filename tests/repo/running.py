@@ -8,8 +8,9 @@ says when something else is meant:
 ``background``
     a program that goes on; it is started, has answered ``/readyz`` before the next block runs, and
     ends with the document.
-``with: NAME``
-    run while a companion of that name is there (`tests.repo.test_commands`).
+``with: phones``
+    run beside a relay, and beside phones that open every pairing link it prints and approve what
+    they are asked (`tests.repo.phones`).
 ``run-by: FILE`` or ``run-by: FILE::TEST``
     not run here, because that script or test runs it.
 ``not-run: REASON``
@@ -98,7 +99,7 @@ class Terminal:
         """Do what one block says, and see what it promises."""
         body = fence.body.replace(DOCUMENTED_PORT, str(self.port))
         if fence.note == "background":
-            self._start(body)
+            self.start(["sh", "-euc", f"exec {body}"])
         elif fence.language == "python":
             self._run(fence, [sys.executable, "-W", "error", "-c", body])
         elif fence.language == "sh":
@@ -135,9 +136,10 @@ class Terminal:
         assert done.returncode == 0, f"{fence} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
-    def _start(self, body: str) -> None:
+    def start(self, command: list[str]) -> None:
+        """Start a relay that goes on, and return once it is ready."""
         process = subprocess.Popen(
-            ["sh", "-euc", f"exec {body}"],
+            command,
             cwd=self.folder,
             env=self.variables,
             stdin=subprocess.DEVNULL,

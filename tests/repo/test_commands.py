@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.repo import markdown, tree
+from tests.repo.phones import run_among_phones, start_relay
 from tests.repo.running import exchanges, pattern, terminal
 
 if TYPE_CHECKING:
@@ -41,7 +42,14 @@ def test_a_reader_s_terminal(path: Path, tmp_path: Path) -> None:
     """Typed from top to bottom, every block does what it says."""
     with terminal(tmp_path) as reader:
         for block in markdown.fences(path):
-            if block.language in markdown.RUN and not (block.note or "").startswith(ELSEWHERE):
+            if block.language not in markdown.RUN or (block.note or "").startswith(ELSEWHERE):
+                continue
+            if block.note == "with: phones":
+                start_relay(reader)
+                printed, approvals = run_among_phones(reader, block.body)
+                assert "approved by: " in printed
+                assert approvals
+            else:
                 reader.type(block)
 
 
@@ -64,7 +72,7 @@ def test_what_runs_a_block_exists_and_names_its_commands() -> None:
 
 def test_every_annotation_is_understood() -> None:
     """A comment before a runnable block is one of those that tests.repo.running describes."""
-    known = ("background", "with: ", *ELSEWHERE)
+    known = ("background", "with: phones", *ELSEWHERE)
     unknown = [
         str(block)
         for path in RUNNABLE
