@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import structlog
 from tests.relay.api.harness import House
 from tests.relay.api.harness import house as served
 
 from quorumkey_relay.observe import logs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +22,12 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def log() -> Generator[io.BytesIO, None, None]:
+def log(restored_logging: None) -> io.BytesIO:
     """What the relay logs in the tests of one file."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    del restored_logging
     sink = io.BytesIO()
     logs.configure("debug", "json", sink)
-    yield sink
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return sink
 
 
 @pytest.fixture(scope="module")

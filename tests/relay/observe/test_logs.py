@@ -10,27 +10,15 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 
 from quorumkey_relay.observe import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from quorumkey_relay.config import LogFormat, LogLevel
 
+pytestmark = pytest.mark.usefixtures("restored_logging")
+
 CANARY = "canary-7d1f"
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging() -> Iterator[None]:
-    """Leave the process's logging as it was found."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def configured(level: LogLevel = "debug", form: LogFormat = "json") -> io.BytesIO:
