@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from quorumkey.protocol import (
-    Decision,
-    Enrollment,
-    Envelope,
-    Kind,
-    PrivateKey,
-    Session,
-    Unpair,
-    sign,
-)
+from tests.relay.sim_devices import ORIGIN, SimDevice, SimPasskey
+
+from quorumkey.errors import ProtocolError
+from quorumkey.protocol import Enrollment, Envelope, Kind, Push, Session, Unpair, sign
 from quorumkey_relay.app import Relay, build
 from quorumkey_relay.config import Settings
 from quorumkey_relay.domain.refusal import Refusal
@@ -29,7 +23,6 @@ from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.store.protocol import PutIntegrator
 from quorumkey_relay.usecases.commands import (
     ActionBody,
-    ApproverBody,
     AskBody,
     GroupBody,
     PairingBody,
@@ -37,15 +30,62 @@ from quorumkey_relay.usecases.commands import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, Awaitable
     from pathlib import Path
+    from typing import Unpack
 
-    from quorumkey.protocol import DecisionValue
+    from tests.relay.sim_members import (
+        AskMembers,
+        EnrollmentMembers,
+        SessionMembers,
+        SettingsMembers,
+    )
+
+    from quorumkey.protocol import DecisionValue, PrivateKey, PushAddress
+    from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.enrol import Enrolled
+    from quorumkey_relay.usecases.idempotency import Idempotency
     from quorumkey_relay.usecases.views import DecisionView, RequestView
 
+__all__ = [
+    "ACME",
+    "AUDIENCE",
+    "START",
+    "UMBRELLA",
+    "Asked",
+    "ManualClock",
+    "SimDevice",
+    "SimPasskey",
+    "SimStream",
+    "Simulator",
+    "granted",
+    "refused",
+    "simulator",
+]
+
 START = 1_800_000_000
-AUDIENCE = "http://127.0.0.1:8080"
+AUDIENCE = ORIGIN
+ACME = Integrator("0190a000-0000-7000-8000-000000000001", "Acme Corp")
+UMBRELLA = Integrator("0190a000-0000-7000-8000-000000000002", "Umbrella")
+
+T = TypeVar("T")
+
+
+async def granted(call: Awaitable[T | Refusal]) -> T:
+    """What a call answers; it must not be refused."""
+    answer = await call
+    assert not isinstance(answer, Refusal), answer
+    return answer
+
+
+async def refused(call: Awaitable[object]) -> Refusal:
+    """Why a call is refused, as the HTTP layer would say it; it must not be granted."""
+    try:
+        answer = await call
+    except ProtocolError as error:
+        return Refusal(error.code, error.message, error.details or None)
+    assert isinstance(answer, Refusal), answer
+    return answer
 
 
 class ManualClock:
@@ -55,110 +95,204 @@ class ManualClock:
         self.seconds = now
 
     def now(self) -> int:
+        """Seconds since the epoch."""
         return self.seconds
 
     def monotonic(self) -> float:
+        """The same, for limits."""
         return float(self.seconds)
 
     def advance(self, seconds: int) -> None:
+        """Let time pass."""
         self.seconds += seconds
 
 
-@dataclass
-class SimDevice:
-    """A phone of one person: a key, and what it signs."""
+@dataclass(frozen=True)
+class Asked:
+    """A request that was made: its body, and the answer as JSON."""
 
-    person: str
-    key: PrivateKey = field(default_factory=PrivateKey.generate)
+    body: AskBody
+    answer: dict[str, Any]
 
     @property
-    def fingerprint(self) -> str:
-        return self.key.public_key.fingerprint
+    def id(self) -> str:
+        """The request's id."""
+        return str(self.answer["request_id"])
 
-    def named(self, approver_id: str | None = None) -> ApproverBody:
-        """The device as an integrator names it."""
-        body = {"fingerprint": self.fingerprint, "device_public_key": self.key.public_key.base64}
-        if approver_id is not None:
-            body["approver_id"] = approver_id
-        return ApproverBody(**body)
+    @property
+    def digest(self) -> str:
+        """The digest of its document."""
+        return str(self.answer["request_digest"])
 
-    def decision(
-        self,
-        digest: str,
-        decision: DecisionValue,
-        *,
-        at: int,
-        code: str | None = None,
-        reason: str | None = None,
-    ) -> Envelope:
-        """A signed decision."""
-        statement = Decision(
-            request_digest=digest,
-            decision=decision,
-            device=self.fingerprint,
-            decided_at=at,
-            code=code,
-            reason=reason,
-        )
-        return sign(Kind.DECISION, statement.encode(), self.key)
+
+class SimStream:
+    """A device's open stream, with ``room`` for so many frames."""
+
+    def __init__(self, room: int = 1_000) -> None:
+        self.room = room
+        self.frames: list[dict[str, Any]] = []
+        self.closed_with: int | None = None
+
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame, if there is room."""
+        if len(self.frames) >= self.room:
+            return False
+        self.frames.append(json.loads(frame))
+        return True
+
+    def close(self, code: int) -> None:
+        """End with a code."""
+        self.closed_with = code
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the frames so far."""
+        return [str(frame["type"]) for frame in self.frames]
 
 
 class Simulator:
-    """A started relay, one integrator, and short names for what people do."""
+    """A started relay, an integrator, and short names for what people do."""
 
     def __init__(self, relay: Relay, clock: ManualClock) -> None:
         self.relay = relay
         self.clock = clock
         self.use = relay.usecases
-        self.integrator = Integrator("0190a000-0000-7000-8000-000000000001", "Acme Corp")
+        self.store = relay.store
+
+    @property
+    def fingerprint(self) -> str:
+        """The relay's own."""
+        return self.relay.keys.fingerprint(self.clock.now())
+
+    # Devices
 
     async def nonce(self) -> str:
         """A fresh nonce."""
-        issued = await self.use.issue_nonce()
-        assert not isinstance(issued, Refusal)
-        return issued.nonce
+        return (await granted(self.use.issue_nonce())).nonce
 
-    async def pair(self, person: str, integrator: Integrator | None = None) -> str:
-        """A pairing code for a person."""
+    async def pairing(self, person: str, integrator: Integrator = ACME) -> dict[str, Any]:
+        """A new pairing for a person, as its integrator is answered."""
         body = PairingBody(approver=PartyBody(id=person, name=person.title()))
-        made = await self.use.create_pairing(
-            integrator=integrator or self.integrator, body=body, idempotency=None
+        made = await granted(
+            self.use.create_pairing(integrator=integrator, body=body, idempotency=None)
         )
-        assert isinstance(made, bytes)
-        code = json.loads(made)["pairing_code"]
-        assert isinstance(code, str)
-        return code
+        answer: dict[str, Any] = json.loads(made)
+        return answer
 
-    async def enrollment(self, device: SimDevice, code: str, **members: Any) -> Envelope:
+    async def code(self, person: str, integrator: Integrator = ACME) -> str:
+        """A pairing code for a person."""
+        return str((await self.pairing(person, integrator))["pairing_code"])
+
+    async def enrollment(
+        self, device: SimDevice, code: str, **members: Unpack[EnrollmentMembers]
+    ) -> Envelope:
         """A signed enrollment with a fresh nonce; ``members`` replace what it says."""
         said: dict[str, Any] = {
-            "relay": self.relay.keys.fingerprint(self.clock.now()),
+            "relay": self.fingerprint,
             "audience": AUDIENCE,
-            "nonce": await self.nonce(),
+            "nonce": members.get("nonce") or await self.nonce(),
             "pairing_code": code,
             "device_public_key": device.key.public_key.base64,
-            "platform": "cli",
+            "platform": device.platform,
         }
-        statement = Enrollment(**(said | members))
-        return sign(Kind.ENROLLMENT, statement.encode(), device.key)
+        said.update(members)
+        return device.sign(Kind.ENROLLMENT, Enrollment(**said).encode())
 
-    async def enroll(self, device: SimDevice, code: str) -> Enrolled | Refusal:
-        """Enrol a device with a code."""
-        envelope = await self.enrollment(device, code)
-        return await self.use.enroll(envelope=envelope, push=None, attestation=None)
+    async def enroll(
+        self,
+        envelope: Envelope,
+        *,
+        push: Envelope | None = None,
+        attestation: AttestationBody | None = None,
+    ) -> Enrolled | Refusal:
+        """Send an enrollment."""
+        return await self.use.enroll(envelope=envelope, push=push, attestation=attestation)
 
-    async def device(self, person: str, integrator: Integrator | None = None) -> SimDevice:
+    async def admit(
+        self, device: SimDevice, integrator: Integrator = ACME, **members: Unpack[EnrollmentMembers]
+    ) -> Enrolled:
+        """Pair a device for its person."""
+        code = await self.code(device.person, integrator)
+        return await granted(self.enroll(await self.enrollment(device, code, **members)))
+
+    async def device(self, person: str, integrator: Integrator = ACME) -> SimDevice:
         """A new device, paired for a person."""
         device = SimDevice(person)
-        enrolled = await self.enroll(device, await self.pair(person, integrator))
-        assert not isinstance(enrolled, Refusal), enrolled
+        await self.admit(device, integrator)
         return device
 
     async def devices(self, *people: str) -> list[SimDevice]:
         """A device for each person."""
         return [await self.device(person) for person in people]
 
-    def body(self, *groups: list[SimDevice], required: int = 1, **members: Any) -> AskBody:
+    async def session(
+        self, device: SimDevice, *, key: PrivateKey | None = None, **members: Unpack[SessionMembers]
+    ) -> Envelope:
+        """A signed session statement with a fresh nonce; ``key`` signs instead of the device."""
+        said: dict[str, Any] = {
+            "relay": self.fingerprint,
+            "audience": AUDIENCE,
+            "nonce": members.get("nonce") or await self.nonce(),
+            "device": device.fingerprint,
+        }
+        said.update(members)
+        return _signed(device, Kind.SESSION, Session(**said).encode(), key)
+
+    async def token(self, device: SimDevice) -> str:
+        """A session's token."""
+        return (await granted(self.use.open_session(envelope=await self.session(device)))).token
+
+    async def push(
+        self,
+        device: SimDevice,
+        address: PushAddress,
+        *,
+        key: PrivateKey | None = None,
+        nonce: str | None = None,
+    ) -> Envelope:
+        """A signed push address; ``key`` signs instead of the device."""
+        statement = Push(
+            relay=self.fingerprint,
+            nonce=nonce or await self.nonce(),
+            device=device.fingerprint,
+            push=address,
+        )
+        return _signed(device, Kind.PUSH, statement.encode(), key)
+
+    async def unpairing(
+        self,
+        device: SimDevice,
+        integrator_id: str | None = None,
+        *,
+        key: PrivateKey | None = None,
+    ) -> Envelope:
+        """A signed unpairing."""
+        statement = Unpair(
+            relay=self.fingerprint,
+            nonce=await self.nonce(),
+            device=device.fingerprint,
+            integrator_id=integrator_id,
+        )
+        return _signed(device, Kind.UNPAIR, statement.encode(), key)
+
+    async def unpair(self, device: SimDevice, integrator_id: str | None = None) -> None:
+        """A device leaves."""
+        envelope = await self.unpairing(device, integrator_id)
+        assert None is await self.use.unpair(envelope=envelope)
+
+    def listen(self, device: SimDevice, *, room: int = 1_000) -> SimStream:
+        """A device's stream begins: what is pending, then whatever comes."""
+        stream = SimStream(room)
+        for frame in self.use.pending_frames(device.fingerprint):
+            stream.offer(frame)
+        self.relay.hub.attach(device.fingerprint, stream)
+        return stream
+
+    # Requests
+
+    def body(
+        self, *groups: list[SimDevice], required: int = 1, **members: Unpack[AskMembers]
+    ) -> AskBody:
         """A request body for groups of devices."""
         said: dict[str, Any] = {
             "required": required,
@@ -168,81 +302,100 @@ class Simulator:
             ],
             "action": ActionBody(type="cold_boot", description="Cold boot engine ENG-001"),
         }
-        return AskBody(**(said | members))
+        said.update(members)
+        return AskBody(**said)
 
-    async def ask(self, *groups: list[SimDevice], required: int = 1, **members: Any) -> Any:
-        """Create a request; its request object as JSON, or the refusal."""
-        made = await self.use.ask(
-            integrator=self.integrator,
-            body=self.body(*groups, required=required, **members),
-            idempotency=None,
-        )
-        return made if isinstance(made, Refusal) else json.loads(made)
+    async def send(
+        self,
+        body: AskBody,
+        *,
+        integrator: Integrator = ACME,
+        idempotency: Idempotency | None = None,
+    ) -> bytes | Refusal:
+        """Ask for an approval with a body."""
+        return await self.use.ask(integrator=integrator, body=body, idempotency=idempotency)
+
+    async def ask(
+        self,
+        *groups: list[SimDevice],
+        required: int = 1,
+        integrator: Integrator = ACME,
+        **members: Unpack[AskMembers],
+    ) -> Asked:
+        """Make a request."""
+        body = self.body(*groups, required=required, **members)
+        return Asked(body, json.loads(await granted(self.send(body, integrator=integrator))))
+
+    async def ask_refused(
+        self, *groups: list[SimDevice], required: int = 1, **members: Unpack[AskMembers]
+    ) -> Refusal:
+        """Make a request that breaks a rule."""
+        return await refused(self.send(self.body(*groups, required=required, **members)))
 
     async def decide(
         self,
         device: SimDevice,
-        request: dict[str, Any],
+        request: Asked,
         decision: DecisionValue = "approve",
         *,
         code: str | None = None,
     ) -> DecisionView | Refusal:
         """Sign and send a decision."""
-        envelope = device.decision(
-            request["request_digest"], decision, at=self.clock.now(), code=code
-        )
-        return await self.use.decide(request_id=request["request_id"], envelope=envelope)
+        envelope = device.decision(request.digest, decision, at=self.clock.now(), code=code)
+        return await self.use.decide(request_id=request.id, envelope=envelope)
 
-    async def read(self, request: dict[str, Any]) -> RequestView:
+    async def approve(self, request: Asked, *devices: SimDevice) -> None:
+        """Each device approves."""
+        for device in devices:
+            await granted(self.decide(device, request))
+
+    async def deny(self, request: Asked, *devices: SimDevice) -> None:
+        """Each device denies."""
+        for device in devices:
+            await granted(self.decide(device, request, "deny"))
+
+    async def read(self, request: Asked, *, wait_seconds: int = 0) -> RequestView:
         """The request object as its integrator reads it."""
-        view = await self.use.read_request(
-            integrator_id=self.integrator.id, request_id=request["request_id"]
+        return await granted(
+            self.use.read_request(
+                integrator_id=ACME.id, request_id=request.id, wait_seconds=wait_seconds
+            )
         )
-        assert not isinstance(view, Refusal), view
-        return view
 
-    async def session(self, device: SimDevice) -> Envelope:
-        """A signed session statement with a fresh nonce."""
-        statement = Session(
-            relay=self.relay.keys.fingerprint(self.clock.now()),
-            audience=AUDIENCE,
-            nonce=await self.nonce(),
-            device=device.fingerprint,
-        )
-        return sign(Kind.SESSION, statement.encode(), device.key)
+    async def cancel(self, request: Asked) -> RequestView:
+        """The integrator takes a request back."""
+        return await granted(self.use.cancel_request(integrator_id=ACME.id, request_id=request.id))
 
-    async def unpair(self, device: SimDevice, integrator_id: str | None = None) -> Refusal | None:
-        """Sign and send an unpairing."""
-        statement = Unpair(
-            relay=self.relay.keys.fingerprint(self.clock.now()),
-            nonce=await self.nonce(),
-            device=device.fingerprint,
-            integrator_id=integrator_id,
-        )
-        return await self.use.unpair(envelope=sign(Kind.UNPAIR, statement.encode(), device.key))
-
-    async def events(self) -> list[dict[str, Any]]:
-        """Every event of the integrator so far."""
-        found = await self.relay.store.events(
-            integrator_id=self.integrator.id, after=None, limit=10_000
-        )
+    async def events(self, integrator: Integrator = ACME) -> list[dict[str, Any]]:
+        """Every event of an integrator so far."""
+        found = await self.store.events(integrator_id=integrator.id, after=None, limit=10_000)
         assert found is not None
         return [json.loads(event.body) for event in found]
+
+    async def outcomes(self, integrator: Integrator = ACME) -> list[str]:
+        """The types of the events about requests."""
+        kinds = [str(event["type"]) for event in await self.events(integrator)]
+        return [kind for kind in kinds if kind.startswith("mpa.")]
+
+
+def _signed(device: SimDevice, kind: Kind, payload: bytes, key: PrivateKey | None) -> Envelope:
+    return device.sign(kind, payload) if key is None else sign(kind, payload, key)
 
 
 @asynccontextmanager
 async def simulator(
-    data_dir: Path, clock: ManualClock | None = None, **settings: Any
-) -> AsyncIterator[Simulator]:
+    data_dir: Path, clock: ManualClock | None = None, **settings: Unpack[SettingsMembers]
+) -> AsyncGenerator[Simulator, None]:
     """A started relay on ``data_dir``; the same folder again is the same relay after a restart."""
     clock = clock or ManualClock()
-    said: dict[str, Any] = {"rate_device": 1_000_000}
-    relay = build(Settings(data_dir=data_dir, **(said | settings)), clock=clock, mint=SystemMint())
+    said: dict[str, Any] = {"data_dir": data_dir, "rate_device": 1_000_000}
+    said.update(settings)
+    relay = build(Settings(**said), clock=clock, mint=SystemMint())
     await relay.start()
     try:
-        sim = Simulator(relay, clock)
-        if relay.store.directory.integrator(sim.integrator.id) is None:
-            await relay.store.commit((PutIntegrator(sim.integrator),))
-        yield sim
+        for integrator in (ACME, UMBRELLA):
+            if relay.store.directory.integrator(integrator.id) is None:
+                await relay.store.commit((PutIntegrator(integrator),))
+        yield Simulator(relay, clock)
     finally:
         await relay.stop()
