@@ -32,12 +32,6 @@ run(settings, on_ready=lambda relay: print(relay.settings.port, flush=True))
 """
 
 
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """The event loop of the server under test."""
-    return "asyncio", {"use_uvloop": True}
-
-
 def started(data_dir: Path) -> tuple[subprocess.Popen[bytes], int]:
     """A relay in a process of its own, and its port."""
     process = subprocess.Popen(

@@ -41,8 +41,6 @@ class Kind(Generic[T_co]):
 
     def show(self, value: object) -> str:
         """Return ``value`` as an operator would write it."""
-        if value is None:
-            return "none"
         if isinstance(value, tuple):
             return ",".join(str(item) for item in cast("tuple[object, ...]", value)) or "none"
         return str(value)

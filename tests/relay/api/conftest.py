@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.relay.api.harness import House
@@ -13,12 +13,6 @@ from quorumkey_relay.observe import logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """The event loop of the server under test."""
-    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="module", autouse=True)

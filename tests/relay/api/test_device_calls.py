@@ -39,6 +39,21 @@ async def test_enrolling(house: House) -> None:
     assert answers[0].json()["fingerprint"] == device.fingerprint
 
 
+async def test_enrolling_with_a_spent_code(house: House) -> None:
+    """A code that another device has used enrols no more."""
+    code = await house.pairing_code("alice")
+    answers = [
+        await house.http.post(
+            "/v1/device/enroll",
+            json={"envelope": (await house.enrollment(SimDevice("alice"), code)).to_json()},
+        )
+        for _ in range(2)
+    ]
+
+    assert answers[0].status_code == 201
+    assert refused(answers[1])[:2] == (410, "pairing_expired")
+
+
 async def test_enrolling_with_a_push_address(house: House) -> None:
     """A push envelope with the enrollment's nonce is taken along."""
     device = SimDevice("alice")

@@ -104,6 +104,21 @@ async def test_waiting_for_what_is_not_there(house: House) -> None:
     assert refused(answer)[:2] == (404, "not_found")
 
 
+async def test_leaving_while_waiting(house: House) -> None:
+    """A client that leaves during a long poll ends it; nobody is answered."""
+    request = await house.ask(await house.device("alice"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.relay.settings.port)
+    writer.write(
+        f"GET /v1/requests/{request['request_id']}?wait_seconds=60 HTTP/1.1\r\nhost: relay\r\n"
+        f"authorization: {house.bearer['Authorization']}\r\n\r\n".encode()
+    )
+    await house.http.get("/healthz")
+    writer.write_eof()
+
+    assert await reader.read() == b""
+    writer.close()
+
+
 async def test_cancelling(house: House) -> None:
     """A pending request can be withdrawn, and withdrawn again; a finished one cannot."""
     device = await house.device("alice")

@@ -50,11 +50,6 @@ _STREAM_HEADERS: Final[Headers] = (
 )
 
 
-def application(relay: RelayPort) -> Application:
-    """Return the ASGI application of a relay."""
-    return Application(relay)
-
-
 class Application:
     """Plain ASGI: HTTP through the table of routes, WebSockets through `Streams`."""
 
