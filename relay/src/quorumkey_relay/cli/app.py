@@ -1,0 +1,186 @@
+"""The command's parts put together, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import traceback
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from quorumkey.errors import ProtocolError
+from quorumkey_relay.cli import devices, integrators, keys, pairings, requests
+from quorumkey_relay.cli.check import check as check_relay
+from quorumkey_relay.cli.options import (
+    EVERY_SETTING,
+    STORE_SETTINGS,
+    JsonOption,
+    TestOption,
+    explained,
+    own,
+    takes_settings,
+)
+from quorumkey_relay.cli.output import (
+    FAILED,
+    INTERRUPTED,
+    PROGRAM,
+    USAGE,
+    Output,
+    Refused,
+    say_error,
+)
+from quorumkey_relay.cli.serve import serve as serve_relay
+from quorumkey_relay.cli.setup import init as set_up
+from quorumkey_relay.config import ConfigError, Settings
+from quorumkey_relay.identity.files import UnsafeFileError
+from quorumkey_relay.identity.relaykeys import RelayKeyError
+from quorumkey_relay.identity.vault import VaultError
+from quorumkey_relay.store.protocol import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: What keeps a command from doing its work; the message is a sentence for the operator.
+_REFUSALS: Final = (Refused, StoreError, UnsafeFileError, RelayKeyError, VaultError)
+_USAGE_ERRORS: Final = (ConfigError, ProtocolError)
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="The Quorumkey relay: set it up, serve it, look after it."
+    " Each option is also a variable QUORUMKEY_RELAY_*.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"{PROGRAM} {version('quorumkey-relay')}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_a_command(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command(
+    "init",
+    help=explained(
+        "Set up a data folder: the relay's key, the database, the first integrator and its first"
+        " API key, which is shown only now. A folder that is set up already is left as it is.",
+        "quorumkey-relay init --data-dir data --integrator 'Acme Corp'",
+        "quorumkey-relay init --data-dir data --integrator 'Acme Corp' --json",
+    ),
+)
+@takes_settings(*STORE_SETTINGS)
+def init(
+    settings: Settings,
+    *,
+    integrator: Annotated[
+        str, own("integrator", "NAME", "The first integrator's name, as approvers see it.")
+    ],
+    test: TestOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Set up a data folder."""
+    set_up(settings, integrator, test=test, out=Output(as_json=as_json))
+
+
+@app.command(
+    "serve",
+    help=explained(
+        "Serve a data folder until SIGINT or SIGTERM. One process can serve a folder. Logs go to"
+        " standard error; one line on standard output says when calls are answered.",
+        "quorumkey-relay serve --data-dir data",
+        "quorumkey-relay serve --data-dir data --host 127.0.0.1 --port 0 --json",
+        "quorumkey-relay serve --host 0.0.0.0 --public-url https://relay.example.com"
+        " --attestation off",
+    ),
+)
+@takes_settings(*EVERY_SETTING)
+def serve(settings: Settings, *, as_json: JsonOption = False) -> None:
+    """Serve a data folder."""
+    serve_relay(settings, out=Output(as_json=as_json))
+
+
+@app.command(
+    "check",
+    help=explained(
+        "Read the configuration as serve would, and look at the data folder: files, keys, database,"
+        " whether it can be written, and what is in it. Nothing is changed.",
+        "quorumkey-relay check --data-dir data",
+        "quorumkey-relay check --json",
+        status="Exit status: 0 healthy, 1 something is wrong, 2 usage or configuration.",
+    ),
+)
+@takes_settings(*EVERY_SETTING)
+def check(settings: Settings, *, as_json: JsonOption = False) -> None:
+    """Check configuration and data."""
+    raise typer.Exit(check_relay(settings, out=Output(as_json=as_json)))
+
+
+for part in (integrators.app, keys.app, devices.app, requests.app, pairings.app):
+    app.add_typer(part)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status.
+
+    Errors become a sentence each on standard error, never a traceback.
+    """
+    try:
+        status: object = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _nobody_reads()
+    except typer.TyperException as error:
+        _say_usage(error.format_message())
+        return USAGE
+    except Exception as error:  # noqa: BLE001 - the operator gets a sentence, whatever it is
+        for sentence in _sentences(error):
+            say_error(sentence)
+        return USAGE if isinstance(error, _USAGE_ERRORS) else FAILED
+    return status if isinstance(status, int) else 0
+
+
+def _sentences(error: Exception) -> Sequence[str]:
+    """Return what the operator reads of an error."""
+    if isinstance(error, ConfigError):
+        return error.problems
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return (f"{where}{error.strerror or error}",)
+    if isinstance(error, sqlite3.Error):
+        return (f"the database refused: {error}",)
+    if isinstance(error, (ProtocolError, *_REFUSALS)):
+        return (str(error),)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename}:{frame.lineno}"
+    return (f"this is a bug in {PROGRAM}: {type(error).__name__} at {place}",)
+
+
+def _say_usage(message: str) -> None:
+    if "\n" in message:  # the help, where a command is missing
+        typer.echo(message, err=True)
+    else:
+        say_error(message)
+
+
+def _nobody_reads() -> int:
+    """End quietly when standard output is closed, as ``head`` does."""
+    # What is still in the buffer must not raise again when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED

@@ -1,0 +1,74 @@
+"""``serve``: the relay itself, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from quorumkey_relay.cli.access import has_database, note_address
+from quorumkey_relay.cli.output import Output, Refused
+from quorumkey_relay.config import ConfigError
+from quorumkey_relay.store.sqlite.lock import LOCK_NAME, DirectoryLock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from quorumkey_relay.app import Relay
+    from quorumkey_relay.config import Settings
+
+
+def serve(settings: Settings, *, out: Output) -> None:
+    """Serve until SIGINT or SIGTERM; say where once calls are answered."""
+    # Here, because other commands should not wait half a second for a server they do not need.
+    from quorumkey_relay import server  # noqa: PLC0415
+    from quorumkey_relay.app import build  # noqa: PLC0415
+
+    _refuse_a_second(settings.data_dir)
+    is_new = not has_database(settings.data_dir)
+    made: list[Relay] = []
+
+    def build_relay(bound: Settings) -> Relay:
+        made.append(build(bound))
+        return made[-1]
+
+    def ready(_service: server.Service) -> None:
+        relay = made[-1]
+        note_address(settings.data_dir, relay.settings.app_url)
+        # The relay goes on when nobody reads what it says.
+        with suppress(OSError):
+            _say(relay, out, is_new=is_new)
+
+    try:
+        server.run(settings, build_relay, on_ready=ready)
+    except ConfigError as error:
+        # The configuration is fine; the address cannot be taken now.
+        raise Refused(str(error)) from None
+
+
+def _refuse_a_second(directory: Path) -> None:
+    """Raise ``AlreadyServed`` before anything else is said about ports."""
+    if (directory / LOCK_NAME).exists():
+        lock = DirectoryLock(directory)
+        lock.acquire()
+        lock.release()
+
+
+def _say(relay: Relay, out: Output, *, is_new: bool) -> None:
+    settings = relay.settings
+    fingerprint = relay.keys.fingerprint(relay.clock.now())
+    out.json(
+        {
+            "url": settings.url,
+            "relay": fingerprint,
+            "mode": settings.mode,
+            "data_dir": str(settings.data_dir),
+            "pid": os.getpid(),
+        }
+    )
+    out.line(f"Serving {settings.url} ({settings.mode}), relay {fingerprint}. Ctrl-C stops it.")
+    if is_new:
+        out.line("There is no integrator yet; in another terminal:")
+        out.line(f"  quorumkey-relay init --data-dir {settings.data_dir} --integrator NAME")
+    sys.stdout.flush()
