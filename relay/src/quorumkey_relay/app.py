@@ -15,7 +15,7 @@ from quorumkey_relay.delivery.hub import DeviceHub
 from quorumkey_relay.delivery.plan import DeliveryPlan
 from quorumkey_relay.delivery.websocket import Announcer, WebSocketChannel
 from quorumkey_relay.delivery.worker import Worker
-from quorumkey_relay.domain.model import Resolved
+from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.identity.files import PRIVATE_DIRECTORY_MODE
 from quorumkey_relay.identity.nonces import Nonces
 from quorumkey_relay.identity.relaykeys import RelayKeys, first_key
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.config import Settings
+    from quorumkey_relay.domain.model import Terms
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Change, Commit
 
@@ -284,11 +285,10 @@ class Relay:
         for write in commit:
             match write:
                 case OpenRequest(stored=stored):
-                    log.info("request_opened", request_id=stored.terms.request_id)
+                    _log_request("request_opened", stored.terms, Status.PENDING)
                 case AdvanceRequest(terms=terms, after=after, events=(*_, Resolved())):
                     self.metrics.finished(str(after.status))
-                    status = str(after.status)
-                    log.info("request_finished", request_id=terms.request_id, status=status)
+                    _log_request("request_finished", terms, after.status)
                 case PutPairing(pairing=pairing) if pairing.device is not None:
                     what = "device_enrolled" if pairing.ended_at is None else "device_unpaired"
                     log.info(what, device=pairing.device, integrator_id=pairing.integrator_id)
@@ -333,6 +333,10 @@ class Relay:
                 await work()
             except StoreError:
                 log.exception("background_work_failed")
+
+
+def _log_request(event: str, terms: Terms, status: Status) -> None:
+    logs.info_line(logs.RequestLine(event=event, request_id=terms.request_id, status=status.value))
 
 
 def policy_of(settings: Settings) -> Policy:

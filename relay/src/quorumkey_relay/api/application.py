@@ -102,16 +102,37 @@ class Application:
         status = await _send_answer(send, answer, more)
         seconds = self._monotonic() - started
         (self._router.unmatched if route is None else route.metrics).answered(status, seconds)
+        self._log_call(scope, resource, method, status, seconds)
+        if isinstance(answer, EventStream):
+            await self._send_events(send, answer)
+
+    def _log_call(
+        self, scope: Scope, resource: Resource | None, method: str, status: int, seconds: float
+    ) -> None:
+        if not logs.wants_lines():
+            return
+        duration_ms = round(seconds * 1000, 3)
+        client = self._gate.address(scope)
+        if resource is not None and method in resource.methods and client:
+            line = logs.CallLine(
+                event="request",
+                method=method,
+                route=resource.path,
+                status=status,
+                duration_ms=duration_ms,
+                client=client,
+            )
+            logs.info_line(line)
+            return
+        # What a caller made up (a method, an address that is none) goes through the list.
         self._log.info(
             "request",
             method=method,
             route=UNMATCHED if resource is None else resource.path,
             status=status,
-            duration_ms=round(seconds * 1000, 3),
-            client=self._gate.address(scope),
+            duration_ms=duration_ms,
+            client=client,
         )
-        if isinstance(answer, EventStream):
-            await self._send_events(send, answer)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], match: Match
