@@ -70,7 +70,7 @@ class VerificationPolicy:
     Attributes:
         relay_public_keys: the trusted relay keys; at least one.
         action: what was to be approved.
-        policy: who had to approve it.
+        policy: who had to approve it; its `match_code` is whether `match_code` is given.
         integrator_id: who asked, or None where the file does not say.
         nonce: the request's nonce in base64, or None where the file does not say.
         now: the moment that counts as now, in epoch seconds; None takes the verifier's clock.
@@ -92,10 +92,12 @@ class VerificationPolicy:
     def __post_init__(self) -> None:
         """Check the members as `verify_receipt` would.
 
+        Whether the policy asks for a code follows from the code itself.
+
         Raises:
             ProtocolError: one of them is none that a request could meet.
         """
-        expect(
+        expected = expect(
             relay_public_keys=self.relay_public_keys,
             integrator_id=UnsafeAny() if self.integrator_id is None else self.integrator_id,
             nonce=UnsafeAny() if self.nonce is None else self.nonce,
@@ -110,6 +112,7 @@ class VerificationPolicy:
             match_code=self.match_code,
             webauthn=self.webauthn,
         )
+        object.__setattr__(self, "policy", expected.policy)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The policy file's JSON object."""

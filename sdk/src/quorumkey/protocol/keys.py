@@ -141,6 +141,12 @@ def _cached(compressed: bytes) -> PublicKey:
     return PublicKey(compressed)
 
 
+def loaded_keys() -> tuple[int, int | None]:
+    """How many public keys are kept loaded, and how many may be."""
+    info = _cached.cache_info()
+    return info.currsize, info.maxsize
+
+
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
     """A P-256 private key. Its repr shows the fingerprint only."""
