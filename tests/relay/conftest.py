@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from quorumkey_relay.observe import logs
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -21,3 +23,4 @@ def restored_logging() -> Generator[None, None, None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+    logs.unconfigure()

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 def call_line() -> logs.CallLine:
+    """Return the line of one answered call."""
     return logs.CallLine(
         event="request",
         method="GET",

@@ -195,6 +195,11 @@ def configure(
         logger.setLevel(logging.WARNING)
 
 
+def unconfigure() -> None:
+    """Take back what ``configure`` did to lines of the hot path; for a process that goes on."""
+    _HotPath.is_on, _HotPath.write = True, None
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the hot path: its fields are of the list's shapes by construction.
 
