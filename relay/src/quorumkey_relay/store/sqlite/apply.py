@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quorumkey_relay.domain.model import Counted, DeviceLost, State, WrongCode
+from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
 from quorumkey_relay.store.protocol import (
     AdvanceRequest,
     AppendEvent,
@@ -84,17 +84,20 @@ def _advance(
                 statements.append((rows.VOID_DECISION, (number, directory.number(device))))
             case _:
                 pass
-    if _row_changes(before, after):
+    if _row_changes(write):
         statements.append(rows.state_row(number, write.terms, after))
     slot.stored.state = after
     open_requests.advanced(slot)
     return statements
 
 
-def _row_changes(before: State, after: State) -> bool:
-    """Say whether the request's own row must be written; most decisions only add a decision."""
+def _row_changes(write: AdvanceRequest) -> bool:
+    """Say whether the request's own row must be written; most decisions only add a decision.
+
+    A decision's row holds the version that it led to; after anything else the request's own does.
+    """
     return (
-        before.status is not after.status
-        or before.satisfied != after.satisfied
-        or before.out != after.out
+        not all(isinstance(event, Counted) for event in write.events)
+        or write.before.satisfied != write.after.satisfied
+        or write.before.out != write.after.out
     )

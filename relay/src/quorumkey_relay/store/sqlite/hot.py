@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey_relay.domain.model import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
     from quorumkey_relay.store.protocol import Stored
@@ -158,6 +158,11 @@ class OpenRequests:
         self._recent[slot.stored.terms.request_id] = slot
         while len(self._recent) > RECENT_REQUESTS:
             self._recent.popitem(last=False)
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Forget finished requests by row number: they were deleted."""
+        for request_id in [i for i, slot in self._recent.items() if slot.number in numbers]:
+            del self._recent[request_id]
 
     def advanced(self, slot: Slot) -> None:
         """Move a request that has just ended out of the pending ones."""

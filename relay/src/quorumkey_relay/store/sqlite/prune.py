@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from quorumkey.protocol import RequestDocument
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from quorumkey_relay.store.sqlite.reader import Reader
     from quorumkey_relay.store.sqlite.writer import Statement, Writer
 
@@ -29,17 +31,19 @@ _ANSWERS: Final = (
 )
 
 
-async def prune(
+async def prune(  # noqa: PLR0913 - the store's parts and three times
     writer: Writer,
     reader: Reader,
     *,
     requests_before: int,
     events_before: int,
     answers_before: int,
+    forget: Callable[[Collection[int]], None],
 ) -> int:
     """Delete requests that ended, events that happened and answers given before these times.
 
-    Returns how many requests, events and answers went.
+    ``forget`` is told the row numbers of requests that went. Returns how many requests, events
+    and answers went.
     """
     gone = 0
     while old := reader.finished_before(requests_before, PRUNE_BATCH_ROWS):
@@ -59,6 +63,7 @@ async def prune(
             ]
             statements += [(sql, (number,)) for sql in _BY_REQUEST]
         await writer.submit((), statements)
+        forget({number for number, _ in old})
         gone += len(old)
     while count := reader.older_than("events", events_before, PRUNE_BATCH_ROWS):
         await writer.submit((), [(_EVENTS, (events_before, PRUNE_BATCH_ROWS))])

@@ -30,7 +30,7 @@ from quorumkey_relay.store.sqlite.schema import connect, migrate
 from quorumkey_relay.store.sqlite.writer import Statement, Writer, WriterCounters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from quorumkey_relay.clock import Clock
@@ -333,7 +333,11 @@ class SqliteStore:
             requests_before=requests_before,
             events_before=events_before,
             answers_before=answers_before,
+            forget=self._forget,
         )
+
+    def _forget(self, numbers: Collection[int]) -> None:
+        self._open.forget(numbers)
 
     async def check(self) -> dict[str, str]:
         """Commit nothing and wait for it; raises ``StoreUnavailable``."""
