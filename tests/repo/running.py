@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.repo.markdown import Fence
 
 DOCUMENTED_PORT: Final = "8080"
-COMMAND_SECONDS: Final = 60
+COMMAND_SECONDS: Final = 120
 STOP_SECONDS: Final = 20
 
 
