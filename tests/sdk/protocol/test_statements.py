@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, assert_type, cast
 
 import pytest
 from tests.sdk.protocol import examples
@@ -46,6 +46,7 @@ def test_verified_comes_from_the_verifier_only() -> None:
 
     verified = verify_statement(envelope, Decision, key=key.public_key)
 
+    assert_type(verified, Verified[Decision])
     assert (decision, envelope, None) == (
         verified.statement,
         verified.envelope,
