@@ -34,7 +34,7 @@ types: dev ## mypy and pyright, both strict
 	$(bin)/pyright
 
 imports: dev ## the directions between packages
-	$(bin)/lint-imports --no-logo
+	$(bin)/lint-imports --no-logo --no-cache
 
 fixtures-check: dev ## fixtures/ is what its generators write
 	$(bin)/python -m fixtures.generate_vectors --check
