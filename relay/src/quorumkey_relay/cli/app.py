@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import traceback
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -129,6 +130,34 @@ def serve(settings: Settings, *, as_json: JsonOption = False) -> None:
 def check(settings: Settings, *, as_json: JsonOption = False) -> None:
     """Check configuration and data."""
     raise typer.Exit(check_relay(settings, out=Output(as_json=as_json)))
+
+
+@app.command(
+    "demo",
+    help=explained(
+        "Show everything in less than a minute: start a relay in a temporary folder, enrol software"
+        " devices, have one request approved and one denied, and verify the receipt offline."
+        " Nothing is left behind.",
+        "quorumkey-relay demo",
+        "quorumkey-relay demo --scenario mine.json --pace 2",
+    ),
+)
+def demo(
+    *,
+    scenario: Annotated[
+        Path | None, own("scenario", "FILE", "Who takes part, what is asked, who answers what.")
+    ] = None,
+    pace: Annotated[
+        float | None,
+        own("pace", "SECONDS", "Between two events; in a terminal 0.6.", least=0, most=60),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show everything."""
+    # Here, because no other command needs the SDK's client and device.
+    from quorumkey_relay.demo.run import demonstrate  # noqa: PLC0415
+
+    demonstrate(scenario, pace=pace, out=Output(as_json=as_json))
 
 
 for part in (integrators.app, keys.app, devices.app, requests.app, pairings.app):

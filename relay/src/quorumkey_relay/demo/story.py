@@ -1,0 +1,320 @@
+"""The course of the demonstration, act by act."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from quorumkey.client import Approved, AsyncClient, group
+from quorumkey.device import (
+    RequestArrived,
+    RequestProgressed,
+    RequestResolved,
+    SoftwareDevice,
+    visible,
+    visible_json,
+)
+from quorumkey.protocol import strict_json
+from quorumkey_relay.demo.phones import Phone, PhoneFailedError, Phones, home_of
+from quorumkey_relay.demo.process import initialise, served
+from quorumkey_relay.demo.proof import refusal, verify, with_one_byte_changed
+from quorumkey_relay.demo.stage import Board, Seat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from quorumkey.client import ConfirmedDevice, CreatedRequest, Outcome
+    from quorumkey.device import DeviceEvent, DeviceRequest
+    from quorumkey.errors import ReceiptRefused
+    from quorumkey_relay.demo.process import Initialised, Serving
+    from quorumkey_relay.demo.scenario import Answer, Person, Question, Scenario
+    from quorumkey_relay.demo.stage import Stage
+
+POLL_SECONDS: Final = 0.05
+PATIENCE_SECONDS: Final = 20
+_SHORT_CHARS: Final = 16
+
+
+class UnexpectedOutcomeError(Exception):
+    """The demonstration did not end as its scenario says; the message says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What happened, for ``--json``."""
+
+    approved_by: tuple[str, ...]
+    refused: tuple[str, ...]
+    denied: str
+
+
+async def play(scenario: Scenario, stage: Stage, folder: Path) -> Summary:
+    """Run the whole demonstration in ``folder``.
+
+    Raises ``RelayFailedError``, ``PhoneFailedError``, ``UnexpectedOutcomeError``,
+    ``ForgeryAcceptedError`` or an error of the SDK.
+    """
+    data = folder / "relay"
+    stage.act("A relay of your own")
+    made = await initialise(stage, data, scenario.integrator)
+    async with served(stage, data) as serving:
+        stage.say(f"{serving.url} serves, with its database in {data / 'relay.db'}")
+        async with await _integrator(made, serving) as client:
+            return await _with_client(client, scenario, stage, folder)
+
+
+async def _integrator(made: Initialised, serving: Serving) -> AsyncClient:
+    """Return the integrator's client, which trusts the key that ``init`` named and no other."""
+    async with AsyncClient(serving.url, made.api_key) as stranger:
+        key = (await stranger.info()).relay_public_key
+    if key.fingerprint != made.relay:
+        message = "another relay answers than the one that was made"
+        raise UnexpectedOutcomeError(message)
+    return AsyncClient(
+        serving.url, made.api_key, relay_public_keys=[key], integrator_id=made.integrator.id
+    )
+
+
+async def _with_client(
+    client: AsyncClient, scenario: Scenario, stage: Stage, folder: Path
+) -> Summary:
+    stage.act("Phones, each with a key that never leaves it")
+    cast = [
+        await _enrol(client, stage, folder, person, circle.name)
+        for circle in scenario.groups
+        for person in circle.people
+    ]
+    play = _Play(client, scenario, stage, folder, cast)
+    try:
+        return await play.run()
+    finally:
+        for phone in cast:
+            await phone.device.close()
+
+
+async def _enrol(
+    client: AsyncClient, stage: Stage, folder: Path, person: Person, group_name: str
+) -> Phone:
+    """Pair a person's device through a link, and check that the key is the device's own."""
+    pairing = await client.pairings.create(person.id, person.name)
+    device = SoftwareDevice(home_of(folder, person))
+    enrolled = await device.enroll(pairing.url)
+    confirmed = await client.pairings.confirm(pairing)
+    pictogram = " ".join(device.identity.pictogram)
+    stage.say(
+        f"{person.name} of {group_name}: {enrolled.fingerprint[:_SHORT_CHARS]}… {pictogram}"
+        f"  paired with {enrolled.integrator.name}"
+    )
+    await stage.beat()
+    return Phone(person, group_name, device, confirmed, pictogram)
+
+
+class _Play:
+    """The two requests, with everybody connected."""
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        scenario: Scenario,
+        stage: Stage,
+        folder: Path,
+        cast: list[Phone],
+    ) -> None:
+        self._client = client
+        self._scenario = scenario
+        self._stage = stage
+        self._folder = folder
+        self._phones = Phones(cast, self._noticed)
+        self._board: Board | None = None
+
+    async def run(self) -> Summary:
+        async with asyncio.TaskGroup() as tasks:
+            listening = [
+                tasks.create_task(self._phones.listen(phone)) for phone in self._phones.all
+            ]
+            await self._phones.until(
+                lambda: all(phone.is_connected for phone in self._phones.all),
+                "every phone is connected",
+            )
+            created, outcome = await self._ask(self._scenario.approved)
+            if not isinstance(outcome, Approved):
+                raise _unexpected(outcome)
+            approved_by = outcome.groups_satisfied
+            self._stage.say(f"approved by: {', '.join(approved_by)}", mood="approved")
+            refused = await self._prove(created, outcome)
+            _, outcome = await self._ask(self._scenario.denied)
+            if isinstance(outcome, Approved):
+                raise _unexpected(outcome)
+            self._stage.say(
+                f"{outcome.status.value}: {self._scenario.integrator} does not act, and is not told"
+                " who denied",
+                mood=outcome.status.value,
+            )
+            for task in listening:
+                task.cancel()
+        return Summary(
+            approved_by=approved_by,
+            refused=tuple(refusal.reason.value for refusal in refused),
+            denied=outcome.status.value,
+        )
+
+    # ------------------------------------------------------------ a request
+
+    async def _ask(self, question: Question) -> tuple[CreatedRequest, Outcome]:
+        """Send a request, let people answer, and wait until it has ended."""
+        action = question.asked()
+        self._stage.act(f"{self._scenario.integrator} asks: {visible(action.description)}")
+        board = self._new_board(visible(action.description))
+        with self._stage.watching(board):
+            created = await self._client.requests.create(
+                action=action,
+                groups=[
+                    group(circle.name, *self._devices(circle.name))
+                    for circle in self._scenario.groups
+                ],
+                required=self._scenario.required,
+                expires_in_seconds=question.expires_in_seconds,
+            )
+            await self._everybody_notified(created)
+            for answer in question.answers:
+                await self._stage.beat()
+                await self._answer(created.request_id, answer)
+            outcome = await self._client.requests.wait(created)
+            board.status = outcome.status.value
+        return created, outcome
+
+    def _devices(self, group_name: str) -> list[ConfirmedDevice]:
+        return [phone.confirmed for phone in self._phones.all if phone.group == group_name]
+
+    def _new_board(self, title: str) -> Board:
+        self._board = board = Board(title, self._scenario.required)
+        for phone in self._phones.all:
+            person = phone.person
+            board.seats[person.id] = Seat(phone.group, person.name, phone.pictogram)
+        return board
+
+    async def _everybody_notified(self, created: CreatedRequest) -> None:
+        """Wait for the phones, then for the relay's own word on each group."""
+        await self._phones.until(
+            lambda: all(created.request_id in phone.arrived for phone in self._phones.all),
+            "every phone has the request",
+        )
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                groups = await self._client.requests.deliveries(created.request_id)
+                counts = [
+                    (one.group, channel, found.acknowledged)
+                    for one in groups
+                    for channel, found in one.channels.items()
+                ]
+                if sum(shown for _, _, shown in counts) == len(self._phones.all):
+                    break
+                await asyncio.sleep(POLL_SECONDS)
+        shown = ", ".join(f"{name} {shown} by {channel}" for name, channel, shown in counts)
+        self._stage.say(f"notified and shown: {shown}")
+
+    async def _answer(self, request_id: str, answer: Answer) -> None:
+        """Let a person read the request and decide."""
+        phone = self._phones.of(answer.person)
+        request = phone.arrived[request_id]
+        self._show(phone, request)
+        await self._stage.beat()
+        if answer.decision == "approve":
+            answered = await phone.device.approve(request)
+        else:
+            answered = await phone.device.deny(request, reason=answer.reason)
+        because = "" if answer.reason is None else f": {answer.reason}"
+        decision = answered.decision.value
+        self._stage.say(
+            f"{phone.person.name} signs {decision}{because} → {answered.status.value},"
+            f" {answered.groups_satisfied_count} of {answered.groups_required} groups",
+            mood=decision,
+        )
+        if self._board is not None:
+            self._board.satisfied = answered.groups_satisfied_count
+            self._board.seats[phone.person.id].state = decision
+            self._stage.changed()
+        await self._others_told(request_id, phone, answered.groups_satisfied_count)
+
+    async def _others_told(self, request_id: str, decided: Phone, count: int) -> None:
+        """Wait until every other phone knows how far it is, or that it is over."""
+        others = [phone for phone in self._phones.all if phone is not decided]
+        await self._phones.until(
+            lambda: all(
+                request_id in phone.resolved or phone.progress.get(request_id) == count
+                for phone in others
+            ),
+            "the other phones are told",
+        )
+
+    def _show(self, phone: Phone, request: DeviceRequest) -> None:
+        """Print what the phone has checked and shows before it asks."""
+        document = request.document
+        if document is None:
+            message = f"{phone.person.name}'s phone cannot show the request"
+            raise PhoneFailedError(message)
+        self._stage.say(f"{phone.person.name}'s phone shows, checked against the relay's key:")
+        self._stage.row("  from", visible(document.integrator.name or document.integrator.id))
+        self._stage.row("  action", visible(document.action.description))
+        for name, value in document.action.params.items():
+            self._stage.row(f"  {visible(name)}", visible_json(value))
+        names = ", ".join(visible(one.name) for one in document.policy.groups)
+        self._stage.row("  quorum", f"{document.policy.required} of {names}")
+        self._stage.row(
+            "  you are", f"{visible(request.group or '')}, {request.seconds_left} s left"
+        )
+
+    def _noticed(self, phone: Phone, event: DeviceEvent) -> None:
+        """Put on the board what a phone was told."""
+        if self._board is None:
+            return
+        seat = self._board.seats[phone.person.id]
+        if isinstance(event, RequestArrived):
+            seat.state = "notified"
+        elif isinstance(event, RequestProgressed):
+            seat.news = f"told: {event.groups_satisfied_count} of {event.groups_required}"
+        elif isinstance(event, RequestResolved):
+            seat.news = f"told: {event.status.value}"
+        self._stage.changed()
+
+    # ------------------------------------------------------------ the proof
+
+    async def _prove(self, created: CreatedRequest, outcome: Approved) -> list[ReceiptRefused]:
+        """Verify the receipt from files alone, then two that prove nothing."""
+        self._stage.act("The receipt, without the relay")
+        receipt, policy = self._folder / "receipt.json", self._folder / "policy.json"
+        receipt.write_bytes(outcome.receipt.encode())
+        policy.write_bytes(strict_json.dumps(created.policy.to_json()))
+        evidence = receipt.read_bytes()
+        verified = verify(evidence, policy)
+        signers = ", ".join(self._person(one.device) for one in verified.decisions)
+        self._stage.say(f"{receipt} against {policy}: valid", mood="approved")
+        self._stage.row("  action", visible(verified.request.action.description))
+        self._stage.row("  groups", ", ".join(verified.groups_satisfied))
+        self._stage.row("  signed by", signers)
+        await self._stage.beat()
+        other = self._scenario.other()
+        attempts = (
+            ("one byte changed", refusal(with_one_byte_changed(evidence), policy)),
+            (f"held up for: {visible(other.description)}", refusal(evidence, policy, action=other)),
+        )
+        for what, refused in attempts:
+            self._stage.say(
+                f"{what} → refused at step {refused.step} ({refused.reason.value}):"
+                f" {refused.message}",
+                mood="rejected",
+            )
+            await self._stage.beat()
+        return [refused for _, refused in attempts]
+
+    def _person(self, fingerprint: str) -> str:
+        return next(
+            phone.person.name
+            for phone in self._phones.all
+            if phone.confirmed.fingerprint == fingerprint
+        )
+
+
+def _unexpected(outcome: Outcome) -> UnexpectedOutcomeError:
+    return UnexpectedOutcomeError(f"the request ended as {outcome.status.value}")
