@@ -19,6 +19,8 @@ BUSY_TIMEOUT_MS: Final = 2_000
 CACHE_KIB: Final = 65_536
 MMAP_BYTES: Final = 268_435_456
 STATEMENT_CACHE: Final = 256
+# Names the file's format to tools; written again, it still has to reach the disk.
+MARK_FILE: Final = f"PRAGMA application_id = {int.from_bytes(b'QKRL', 'big')}"
 
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
@@ -135,13 +137,39 @@ def connect(data_dir: Path, *, read_only: bool = False) -> sqlite3.Connection:
 def migrate(connection: sqlite3.Connection) -> int:
     """Bring the database to the newest schema, each migration in its own transaction.
 
-    Returns how many migrations ran. Raises ``StoreUnavailable`` for a database that a newer
-    release wrote.
+    Of two processes that try, each finds what the other has done. Returns how many migrations
+    ran. Raises ``StoreUnavailable``, also for a database that a newer release wrote.
     """
+    ran = 0
+    try:
+        while schema_version(connection) < len(MIGRATIONS):
+            ran += _migrate_once(connection)
+    except sqlite3.Error as error:
+        message = f"the database cannot be brought to schema {len(MIGRATIONS)}: {error}"
+        raise StoreUnavailable(message) from error
+    return ran
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return how many migrations a database has; raises ``StoreUnavailable`` for too many."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         message = f"the database has schema {version}; this release knows {len(MIGRATIONS)}"
         raise StoreUnavailable(message)
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
-    return len(MIGRATIONS) - int(version)
+    return int(version)
+
+
+def _migrate_once(connection: sqlite3.Connection) -> int:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = schema_version(connection)
+        if version == len(MIGRATIONS):
+            return 0
+        for statement in MIGRATIONS[version].split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return 1

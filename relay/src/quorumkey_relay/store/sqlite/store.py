@@ -26,7 +26,7 @@ from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
 from quorumkey_relay.store.sqlite.prune import prune
 from quorumkey_relay.store.sqlite.reader import Reader
-from quorumkey_relay.store.sqlite.schema import connect, migrate
+from quorumkey_relay.store.sqlite.schema import MARK_FILE, connect, migrate
 from quorumkey_relay.store.sqlite.writer import Statement, Writer, WriterCounters
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ class SqliteStore:
         try:
             self._connection = connect(self._data_dir)
             migrate(self._connection)
+            # From here on the writer waits for a lock by itself, without holding the event loop.
+            self._connection.execute("PRAGMA busy_timeout = 0")
             self._reader = Reader(connect(self._data_dir, read_only=True), self._vault)
+            self._seen_change = self._reader.last_change()
             self._read_all()
         except BaseException:
             self._lock.release()
@@ -138,7 +141,6 @@ class SqliteStore:
         for number, stored in self._reader.open_requests():
             open_requests.insert(Slot(number, stored))
         open_requests.next_number = self._reader.last_request_number() + 1
-        self._seen_change = self._reader.last_change()
         self._directory, self._open = directory, open_requests
 
     # Commits
@@ -172,6 +174,7 @@ class SqliteStore:
 
     async def settled(self) -> None:
         """Return when every commit made before this call is durable."""
+        self._fresh()
         await self._writer.settled()
 
     def subscribe(self, listener: Callable[[Commit], None]) -> None:
@@ -340,8 +343,8 @@ class SqliteStore:
         self._open.forget(numbers)
 
     async def check(self) -> dict[str, str]:
-        """Commit nothing and wait for it; raises ``StoreUnavailable``."""
-        await self._writer.submit((), [])
+        """Write a page that says nothing new; raises ``StoreUnavailable``."""
+        await self._writer.submit((), [(MARK_FILE, ())])
         counters = self._writer.counters
         return {
             "backend": "sqlite",

@@ -106,7 +106,7 @@ class Writer:
 
     def _flush(self) -> None:
         self._scheduled = False
-        if not self._waiting:
+        if self._committing is not None or not self._waiting:
             return
         batch = self._waiting[:MAX_BATCH_COMMITS]
         try:
@@ -168,8 +168,10 @@ class Writer:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             self._connection.execute("ROLLBACK")
         refused, self._waiting = [*batch, *self._waiting], []
-        self._on_failure()
-        for job in refused:
-            if not job.done.done():
-                job.done.set_exception(StoreUnavailable(f"the database refused: {error}"))
-                job.done.exception()  # whoever waits gets it; nobody waiting is no leak
+        try:
+            self._on_failure()
+        finally:
+            for job in refused:
+                if not job.done.done():
+                    job.done.set_exception(StoreUnavailable(f"the database refused: {error}"))
+                    job.done.exception()  # whoever waits gets it; nobody waiting is no leak
