@@ -5,11 +5,13 @@ from __future__ import annotations
 import resource
 import sqlite3
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from tests.relay.simulator import ManualClock
 
 from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.store.protocol import PutDevice
 from quorumkey_relay.store.sqlite import AdminStore, SqliteStore
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from pathlib import Path
 
+    from quorumkey_relay.identity.principals import Device
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.sqlite.admin import AdminWrite
 
@@ -40,6 +43,10 @@ class Backend(Protocol):
 
     def administer(self, *writes: AdminWrite) -> None:
         """Change the data as another process does."""
+        ...
+
+    def revoke(self, device: Device, *, at: int) -> None:
+        """Revoke a device as another process does."""
         ...
 
     def holds_event(self, event_id: str) -> bool:
@@ -92,6 +99,10 @@ class SqliteBackend:
         """Write as the command line does."""
         with AdminStore(self.folder, vault=self.vault) as admin:
             admin.commit(*writes)
+
+    def revoke(self, device: Device, *, at: int) -> None:
+        """Revoke as the command line does."""
+        self.administer(PutDevice(replace(device, revoked_at=at)))
 
     def holds_event(self, event_id: str) -> bool:
         """Read as the command line does."""
