@@ -21,7 +21,7 @@ from quorumkey_relay.api.ports import RelayPort
 from quorumkey_relay.app import build as build_relay
 from quorumkey_relay.config import ConfigError
 from quorumkey_relay.observe import logs
-from quorumkey_relay.wire import BoundedProtocol
+from quorumkey_relay.wire import BoundedProtocol, BoundedSocketProtocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -151,7 +151,7 @@ def uvicorn_config(application: ASGIApp, settings: Settings) -> uvicorn.Config:
         application,
         interface="asgi3",
         http=BoundedProtocol,
-        ws="websockets-sansio",
+        ws=BoundedSocketProtocol,
         ws_max_size=MAX_FRAME_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,

@@ -1,8 +1,9 @@
-"""uvicorn's HTTP/1.1 protocol with what it leaves open closed.
+"""uvicorn's protocols with what they leave open closed.
 
-It reads heads of any size and waits for the rest of a request for ever, and it answers what is no
-HTTP in plain text. Here a head is bounded, a request must arrive in time, and the answer has the
-shape and the id that every answer has. Requests that arrive whole pay nothing for it.
+They read heads of any size, wait for the rest of a request for ever, and answer what is no HTTP
+and no WebSocket in plain text or not at all. Here a head is bounded, a request must arrive in
+time, and the answer has the shape and the id that every answer has. Requests that arrive whole
+pay nothing for it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from quorumkey_relay.api.answers import Refused, refusal_answer
 from quorumkey_relay.mint import SystemMint
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
+    from collections.abc import Iterable
+
+    from websockets.http11 import Request
 
 #: How much of a head may come in after the first read, which the event loop bounds (256 KiB).
 MAX_HEAD_BYTES: Final = 65_536
@@ -24,6 +29,21 @@ MAX_HEAD_BYTES: Final = 65_536
 ARRIVAL_SECONDS: Final = 60.0
 
 _CALL_ID_BYTES: Final = 12
+_SWITCHING: Final = 101
+
+
+def _bad_request(message: str, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the bytes of a 400 that has the shape and the id of every answer."""
+    answer = refusal_answer(Refused("invalid_request", message).refusal)
+    headers = (
+        *default_headers,
+        *answer.headers,
+        (b"x-request-id", SystemMint().random(_CALL_ID_BYTES).hex().encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"connection", b"close"),
+    )
+    head = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, answer.body)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -86,17 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer what is no request of HTTP/1.1, and close."""
         if self.transport.is_closing():
             return
-        answer = refusal_answer(Refused("invalid_request", msg).refusal)
-        call_id = SystemMint().random(_CALL_ID_BYTES).hex().encode()
-        headers = (
-            *self.server_state.default_headers,
-            *answer.headers,
-            (b"x-request-id", call_id),
-            (b"content-length", str(len(answer.body)).encode()),
-            (b"connection", b"close"),
-        )
-        head = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, answer.body))
+        self.transport.write(_bad_request(msg, self.server_state.default_headers))
         self.transport.close()
 
     def _give_up(self) -> None:
@@ -107,3 +117,27 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class BoundedSocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket whose handshake, when it is none, is answered like any other call."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came in; answer a handshake that cannot be read, which uvicorn forgets."""
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            self._refuse()
+
+    def handle_connect(self, event: Request) -> None:
+        """Take a handshake, or refuse what RFC 6455 does not allow."""
+        # The library's own refusal is plain text; asking it twice costs some microseconds.
+        if self.conn.accept(event).status_code == _SWITCHING:
+            super().handle_connect(event)
+        else:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        message = "This is no WebSocket handshake that the relay understands (RFC 6455)."
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self.transport.write(_bad_request(message, self.default_headers))
+        self.transport.close()

@@ -51,6 +51,7 @@ def refusal(answer: bytes) -> tuple[str, str]:
         b"hello\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nhost: relay\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: relay\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
         b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
         b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
         b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
@@ -63,6 +64,64 @@ async def test_what_is_no_request(house: House, data: bytes) -> None:
         "invalid_request",
         "Invalid HTTP request received.",
     )
+
+
+def handshake(more: bytes = b"") -> bytes:
+    """A handshake that would be right, with more headers."""
+    return (
+        b"GET /v1/device/stream HTTP/1.1\r\nhost: relay\r\nconnection: upgrade\r\n"
+        b"upgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"sec-websocket-protocol: quorumkey.v1\r\nsec-websocket-version: 13\r\n" + more + b"\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        handshake().replace(b"GET", b"POST"),
+        handshake().replace(b"sec-websocket-version: 13", b"sec-websocket-version: 12"),
+        handshake().replace(b"AAAAAAAAAAAAAAAAAAAAAA==", b"short"),
+        handshake(b"x-filler: " + b"y" * 9_000 + b"\r\n"),
+        handshake(b"x-filler: 1\r\n" * 200),
+    ],
+    ids=["method", "version", "key", "long header", "many headers"],
+)
+async def test_what_is_no_handshake(house: House, data: bytes) -> None:
+    """A handshake that RFC 6455 does not allow is answered 400 in the form of every refusal."""
+    assert refusal(await sent(house, data)) == (
+        "invalid_request",
+        "This is no WebSocket handshake that the relay understands (RFC 6455).",
+    )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"\x81\x05hello", b"\xff\xff\xff\xff", b"\x81\x82\x00\x00\x00\x00\xff\xff"],
+    ids=["unmasked", "reserved bits", "no UTF-8"],
+)
+async def test_what_is_no_frame(house: House, frame: bytes) -> None:
+    """Bytes that are no frame of RFC 6455 close the socket, and nothing else breaks."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.relay.settings.port)
+    writer.write(handshake())
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.write(frame)
+    await reader.read()
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert (await house.http.get("/healthz")).status_code == 200
+
+
+async def test_another_upgrade(house: House) -> None:
+    """An upgrade to something else is passed over, as RFC 9110 allows."""
+    answer = await sent(
+        house,
+        b"GET /healthz HTTP/1.1\r\nhost: relay\r\nconnection: upgrade, http2-settings\r\n"
+        b"upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
+        end=True,
+    )
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_an_endless_head(house: House) -> None:
