@@ -175,7 +175,7 @@ class Core:
     ) -> Flow[CreatedRequest]:
         """Make a request; see `Client.requests.create`."""
         pins = yield from self.trusted()
-        nonce = options.get("nonce") or self.ports.random_bytes(NONCE_BYTES)
+        nonce = options["nonce"] if "nonce" in options else self.ports.random_bytes(NONCE_BYTES)
         policy = VerificationPolicy(
             relay_public_keys=tuple(pin.key for pin in pins.pins),
             action=action,
@@ -200,12 +200,12 @@ class Core:
             nonce=b64encode(nonce),
             options=options,
         )
-        key = options.get("idempotency_key") or self._fresh_key()
+        key = self._key(options.get("idempotency_key"))
         state = yield from self.call(_calls.create_request(body, idempotency_key=key))
         return CreatedRequest(state=state, policy=policy)
 
-    def _fresh_key(self) -> str:
-        return self.ports.random_bytes(_IDEMPOTENCY_KEY_BYTES).hex()
+    def _key(self, given: str | None) -> str:
+        return self.ports.random_bytes(_IDEMPOTENCY_KEY_BYTES).hex() if given is None else given
 
     def wait(self, created: CreatedRequest, timeout: float | None) -> Flow[Outcome]:
         """Wait for the end of a request; see `Client.requests.wait`."""
@@ -293,9 +293,7 @@ class Core:
         yield from self.trusted()
         body = {"approver": approver.to_json()}
         limit = {} if expires_in_seconds is None else {"expires_in_seconds": expires_in_seconds}
-        call = _calls.create_pairing(
-            {**body, **limit}, idempotency_key=idempotency_key or self._fresh_key()
-        )
+        call = _calls.create_pairing({**body, **limit}, idempotency_key=self._key(idempotency_key))
         fields = yield from self.call(call)
         secret = self.ports.random_bytes(PAIRING_SECRET_BYTES)
         pairing = Pairing.parse(fields, approver=approver, secret=secret)

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-S = TypeVar("S")
+T_co = TypeVar("T_co", covariant=True)
 
 #: The most that is read of one answer, in bytes; a receipt is the largest thing a relay sends.
 MAX_ANSWER_BYTES: Final = MAX_RECEIPT_BYTES
@@ -163,7 +163,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """One call of the API: what to send, how to read the answer, whether it may be repeated.
 
     Attributes:
@@ -175,11 +175,11 @@ class Call(Generic[T]):
     """
 
     outgoing: Outgoing
-    parse: Callable[[Answer], T]
+    parse: Callable[[Answer], T_co]
     repeatable: bool
-    absent: Callable[[], T] | None = None
+    absent: Callable[[], T_co] | None = None
 
-    def with_headers(self, *headers: tuple[str, str]) -> Call[T]:
+    def with_headers(self, *headers: tuple[str, str]) -> Call[T_co]:
         """The same call with more headers."""
         outgoing = replace(self.outgoing, headers=(*self.outgoing.headers, *headers))
         return replace(self, outgoing=outgoing)
