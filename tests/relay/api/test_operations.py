@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.relay.api.harness import house as served
 from tests.relay.api.harness import ok, refused
 
+from quorumkey_relay.api.application import Application
 from quorumkey_relay.store.protocol import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -42,6 +43,34 @@ async def test_not_ready(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert refused(answer) == (503, "store_unavailable", "The relay cannot serve now.")
     assert answer.json()["error"]["details"] == {"problems": ["The store cannot be written."]}
+
+
+async def test_not_ready_while_going_down(house: House) -> None:
+    """A relay that is going down says so to who still asks."""
+    application = Application(house.relay)
+    await application.drain()
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/readyz",
+        "query_string": b"",
+        "headers": [],
+        "client": None,
+    }
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's own type
+        sent.append(message)
+
+    await application(scope, receive, send)
+
+    assert sent[0]["status"] == 503
+    assert json.loads(sent[1]["body"])["error"]["details"] == {
+        "problems": ["The relay is shutting down."]
+    }
 
 
 async def test_info(house: House) -> None:
