@@ -49,7 +49,7 @@ async def test_not_ready_while_going_down(house: House) -> None:
     """A relay that is going down says so to who still asks."""
     application = Application(house.relay)
     await application.drain()
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "method": "GET",
         "path": "/readyz",
