@@ -44,14 +44,14 @@ from quorumkey.protocol.encoding import b64encode
 from quorumkey.protocol.keys import PublicKey
 from quorumkey.protocol.limits import MAX_WAIT_SECONDS, NONCE_BYTES, PAIRING_SECRET_BYTES
 from quorumkey.protocol.policy import Party, Policy
-from quorumkey.protocol.statements import Receipt, RequestDocument
+from quorumkey.protocol.statements import Enrollment, Receipt, RequestDocument
 from quorumkey.receipts import VerificationPolicy, verify_with_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from quorumkey.client._exchange import Call
-    from quorumkey.client.models import Info, RequestState
+    from quorumkey.client.models import Info, PairingState, RequestState
     from quorumkey.protocol.action import Action
     from quorumkey.protocol.dsse import Envelope, PasskeyPolicy
     from quorumkey.protocol.policy import Approver, Group
@@ -311,7 +311,7 @@ class Core:
     ) -> Flow[ConfirmedDevice]:
         """Check a finished pairing; see `Client.pairings.confirm`."""
         state = yield from self.call(_calls.get_pairing(pairing.pairing_id))
-        pins = yield from self.trusted(pairing.relay)
+        pins = yield from self.trusted(_relay_of(state) or pairing.relay)
         return confirm(
             pairing,
             state,
@@ -356,6 +356,14 @@ def _keys(keys: Iterable[PublicKey | str]) -> list[PublicKey]:
     if not loaded:
         raise ConfigurationError("relay_public_keys is empty: no relay would be trusted.")
     return loaded
+
+
+def _relay_of(state: PairingState) -> str | None:
+    """Which relay the device enrolled at, by a payload that is not verified yet."""
+    try:
+        return Enrollment.decode(state.enrollment.payload).relay if state.enrollment else None
+    except ProtocolError:
+        return None
 
 
 def _joined(pins: RelayPins, keys: Iterable[PublicKey]) -> RelayPins:

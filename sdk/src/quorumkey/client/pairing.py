@@ -227,7 +227,8 @@ def confirm(  # noqa: PLR0913 - what the evidence is held against
 def _compare(
     pairing: Pairing, device: PairedDevice, enrollment: Enrollment, pins: RelayPins
 ) -> None:
-    if enrollment.relay not in pins:
+    # The link's relay was a pinned one when the pairing was made.
+    if enrollment.relay != pairing.relay and enrollment.relay not in pins:
         raise PairingNotConfirmedError("The device enrolled at another relay.")
     if normalise_pairing_code(enrollment.pairing_code) != normalise_pairing_code(pairing.code):
         raise PairingNotConfirmedError("The device enrolled with another pairing code.")

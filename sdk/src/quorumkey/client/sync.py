@@ -13,7 +13,7 @@ from quorumkey.client._sync_devices import Devices, Pairings
 from quorumkey.client.webhooks import parse_webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -125,7 +125,7 @@ class Client:
         """What the relay says of itself; trusts nothing."""
         return self._driver.run(self._core.call(_calls.get_info()))
 
-    def events(self, last_event_id: str | None = None) -> Iterator[Event]:
+    def events(self, last_event_id: str | None = None) -> Generator[Event]:
         """Yield this integrator's events as they happen, for as long as the caller goes on.
 
         A broken stream is opened again after the last event, so none is missed. An event is a
