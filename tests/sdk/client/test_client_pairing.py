@@ -228,6 +228,25 @@ def test_another_type_of_statement_is_refused(world: World) -> None:
         world.client.pairings.confirm(pairing)
 
 
+def test_an_enrolment_that_cannot_be_read_is_refused(world: World) -> None:
+    """A signed enrolment that is no enrolment of the protocol is refused."""
+    pairing = world.client.pairings.create("alice")
+    world.report(sign(Kind.ENROLLMENT, b"{}", PHONE))
+
+    with pytest.raises(PairingNotConfirmedError, match="does not hold"):
+        world.client.pairings.confirm(pairing)
+
+
+def test_an_enrolment_without_a_signature_is_no_answer(world: World) -> None:
+    """A pairing whose enrolment is no envelope is an answer that is not one."""
+    pairing = world.client.pairings.create("alice")
+    world.enroll(pairing)
+    world.relay.pairing["enrollment"] = {"payload": "AAAA"}
+
+    with pytest.raises(UnexpectedAnswerError, match="envelope"):
+        world.client.pairings.confirm(pairing)
+
+
 def test_a_relays_own_key_is_refused(world: World) -> None:
     """A relay that reports a key of its own beside the device's enrolment is found out."""
     pairing = world.client.pairings.create("alice")

@@ -17,7 +17,6 @@ from quorumkey.client._exchange import (
     Answer,
     Lost,
     Outgoing,
-    Pause,
     Reply,
     Running,
     Send,
@@ -132,12 +131,10 @@ class SyncDriver:
             running.steps.close()
 
     def _take(self, step: Step) -> Reply:
-        match step:
-            case Pause(seconds):
-                self._sleep(seconds)
-                return None
-            case Send(outgoing):
-                return self._send(outgoing)
+        if isinstance(step, Send):
+            return self._send(step.outgoing)
+        self._sleep(step.seconds)
+        return None
 
     def _send(self, outgoing: Outgoing) -> Answer | Lost:
         try:
@@ -213,12 +210,10 @@ class AsyncDriver:
             running.steps.close()
 
     async def _take(self, step: Step) -> Reply:
-        match step:
-            case Pause(seconds):
-                await self._sleep(seconds)
-                return None
-            case Send(outgoing):
-                return await self._send(outgoing)
+        if isinstance(step, Send):
+            return await self._send(step.outgoing)
+        await self._sleep(step.seconds)
+        return None
 
     async def _send(self, outgoing: Outgoing) -> Answer | Lost:
         try:
