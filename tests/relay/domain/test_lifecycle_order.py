@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 
 import pytest
+from msgspec import structs
 from tests.relay.domain.play import EXPIRES_AT, GOOD, NOW, Play, decision, device, terms
 
 from quorumkey.protocol import Decision, Verified, format_time
@@ -158,7 +159,7 @@ def test_a_clock_further_off_is_told_the_time(off: int) -> None:
 
 def test_an_insufficient_device_is_named() -> None:
     """A device below the floor is refused, by fingerprint."""
-    standing = dataclasses.replace(GOOD, assured=False)
+    standing = structs.replace(GOOD, assured=False)
 
     refusal = Play(terms("alice")).answer("alice", "approve", standing=standing).refusal
 

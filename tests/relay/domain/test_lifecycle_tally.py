@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 from tests.relay.domain.play import GOOD, NOW, Play, device, terms
 
 from quorumkey_relay.domain import lifecycle
@@ -19,7 +18,7 @@ from quorumkey_relay.domain.model import (
     WrongCode,
 )
 
-MISCODED = dataclasses.replace(GOOD, code_right=False)
+MISCODED = structs.replace(GOOD, code_right=False)
 POLICIES: list[RejectPolicy] = ["any", "quorum_impossible"]
 DISTINCTS: list[Distinct] = ["person", "device"]
 

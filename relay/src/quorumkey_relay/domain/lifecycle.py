@@ -13,9 +13,11 @@ Rules (PROTOCOL §5 Tally):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from quorumkey.protocol import format_time, limits, quorum
 from quorumkey_relay.domain.model import (
@@ -49,8 +51,7 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, gc=False, kw_only=True):
     """What the relay knows of the deciding device at this moment.
 
     ``paired``: paired with the request's integrator and not revoked. ``assured``: its level
@@ -64,8 +65,7 @@ class Standing:
     code_right: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """What a command leads to: events to apply, and what to answer.
 
     ``refusal`` may come with events: a wrong match code is refused and counted. ``repeated`` is
