@@ -92,6 +92,13 @@ class Device:
         """Say whether requests of this integrator may be answered by this device now."""
         return self.revoked_at is None and integrator_id in self.pairings
 
+    def counter_moved(self, count: int | None) -> bool:
+        """Say whether a passkey's counter is greater than the last one, or neither counts (§3).
+
+        ``count`` is None for a native signature, which has none.
+        """
+        return count is None or count > self.sign_count or count == self.sign_count == 0
+
     @property
     def usable(self) -> bool:
         """Say whether the device may open sessions: not revoked, and paired with somebody."""

@@ -133,15 +133,10 @@ class AnswerRequest:
         return lifecycle.Standing(
             paired=device.paired_with(terms.integrator_id),
             assured=admits(device.assurance, terms.min_assurance),
-            counter_fresh=_counter_fresh(device, verified.sign_count),
+            counter_fresh=device.counter_moved(verified.sign_count),
             code_right=terms.match_code is None
             or (code is not None and hmac.compare_digest(code, terms.match_code)),
         )
-
-
-def _counter_fresh(device: Device, count: int | None) -> bool:
-    """Say whether a passkey's counter moved on; both 0 means that it does not count."""
-    return count is None or count > device.sign_count or (count == 0 and device.sign_count == 0)
 
 
 def _counter(device: Device, verified: Verified[Decision]) -> tuple[Write, ...]:

@@ -128,7 +128,7 @@ class Authenticator:
         if not device.usable:
             return REVOKED
         count = verified.sign_count
-        if count is not None and not (count > device.sign_count or count == device.sign_count == 0):
+        if not device.counter_moved(count):
             return STALE_COUNTER
         wait = self.device_limit.charge(device.fingerprint)
         if wait is not None:

@@ -126,10 +126,13 @@ class EnrollDevice:
             enrollment=envelope.encode(),
             attestation=evidence,
         )
+        # A device that is paired here already leaves the older tie for this one.
+        older = device.pairings.get(tie.integrator_id)
+        left = () if older is None else (PutPairing(replace(older, ended_at=now)),)
         ties = MappingProxyType({**device.pairings, tie.integrator_id: tie})
         device = replace(device, pairings=ties)
         event = device_event("device.enrolled", device, tie, now=now, mint=self.mint)
-        await self.store.commit((PutDevice(device), PutPairing(tie), AppendEvent(event)))
+        await self.store.commit((PutDevice(device), *left, PutPairing(tie), AppendEvent(event)))
         return self._answer(device, tie, now, first=True)
 
     async def _again(self, pairing: Pairing, fingerprint: str, now: int) -> Enrolled | Refusal:
@@ -176,12 +179,14 @@ class EnrollDevice:
                 session_key=session_key or known.session_key,
             )
         key = PublicKey.from_base64(said.device_public_key)
+        # Without verified attestation, a WebAuthn key is of the level ``passkey`` (§4.6).
+        passkey = verified.envelope.webauthn is not None
         return Device(
             fingerprint=key.fingerprint,
             public_key=key.compressed,
             platform=said.platform,
-            form="native" if verified.envelope.webauthn is None else "webauthn",
-            assurance=assurance or "none",
+            form="webauthn" if passkey else "native",
+            assurance=assurance or ("passkey" if passkey else "none"),
             enrolled_at=now,
             sign_count=verified.sign_count or 0,
             session_key=session_key,
@@ -198,14 +203,18 @@ class EnrollDevice:
             key, form = PublicKey.from_compressed(device.session_key), "native"
         else:
             return BAD_SIGNATURE
-        said = verify_statement(
+        verified = verify_statement(
             envelope, Push, key=key, form=form, passkeys=self.policy.passkeys
-        ).statement
+        )
+        said = verified.statement
         same = (said.relay, said.nonce) == (enrollment.relay, enrollment.nonce)
         if not same or said.device != device.fingerprint:
             return OTHER_PUSH
+        if not device.counter_moved(verified.sign_count):
+            return STALE_COUNTER
         channel, sealed = sealed_address(said.push, self.vault)
-        return replace(device, push_channel=channel, push=sealed)
+        count = verified.sign_count or device.sign_count
+        return replace(device, push_channel=channel, push=sealed, sign_count=count)
 
 
 def _unfit(
@@ -219,7 +228,4 @@ def _unfit(
     tie = known.pairings.get(pairing.integrator_id)
     if tie is not None and tie.approver_id != pairing.approver_id:
         return DEVICE_CONFLICT
-    count = verified.sign_count
-    if count is not None and not (count > known.sign_count or count == known.sign_count == 0):
-        return STALE_COUNTER
-    return None
+    return None if known.counter_moved(verified.sign_count) else STALE_COUNTER

@@ -51,11 +51,8 @@ class Standing:
         ended = tuple(replace(tie, ended_at=now) for tie in ties)
         gone = {tie.integrator_id for tie in ended}
         # The push address and session key go with the last tie.
-        stripped: tuple[Write, ...] = ()
         if gone >= set(device.pairings):
-            stripped = (
-                PutDevice(replace(device, session_key=None, push_channel="none", push=None)),
-            )
+            device = replace(device, session_key=None, push_channel="none", push=None)
         events = tuple(
             AppendEvent(
                 device_event(
@@ -66,7 +63,7 @@ class Standing:
         )
         withdrawn = self.withdrawals(device.fingerprint, lambda integrator: integrator in gone)
         await self.store.commit(
-            (*stripped, *(PutPairing(tie) for tie in ended), *events, *withdrawn)
+            (PutDevice(device), *(PutPairing(tie) for tie in ended), *events, *withdrawn)
         )
         self.void(device.fingerprint)
 
