@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from quorumkey_relay.domain.model import Resolved
 from quorumkey_relay.store.protocol import AdvanceRequest, AppendEvent, Commit
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from quorumkey_relay.store.protocol import EventRecord
-
-T = TypeVar("T")
 
 MAX_QUEUED_EVENTS: Final = 1_000
 
@@ -51,7 +50,7 @@ class EventFeed:
 
     def offer(self, event: EventRecord) -> None:
         """Queue an event; a feed that is full closes, and its reader resumes by id."""
-        if len(self._queue) >= MAX_QUEUED_EVENTS:
+        if self.closed or len(self._queue) >= MAX_QUEUED_EVENTS:
             self.close()
             return
         self._queue.append(event)
@@ -78,7 +77,8 @@ class Bulletin:
     def __init__(self) -> None:
         """Start with nobody waiting."""
         self._waits: dict[str, list[Ended]] = {}
-        self._feeds: dict[str, list[EventFeed]] = {}
+        # A feed is followed for as long as somebody holds it: nobody has to say goodbye.
+        self._feeds: dict[str, WeakSet[EventFeed]] = {}
 
     def heard(self, commit: Commit) -> None:
         """Take in a durable commit."""
@@ -113,18 +113,14 @@ class Bulletin:
         finally:
             _leave(self._waits, request_id, ended)
 
-    @contextmanager
-    def watch_events(self, integrator_id: str) -> Generator[EventFeed]:
-        """Watch the events of an integrator."""
+    def follow(self, integrator_id: str) -> EventFeed:
+        """Return a feed of an integrator's events from now on."""
         feed = EventFeed()
-        self._feeds.setdefault(integrator_id, []).append(feed)
-        try:
-            yield feed
-        finally:
-            _leave(self._feeds, integrator_id, feed)
+        self._feeds.setdefault(integrator_id, WeakSet()).add(feed)
+        return feed
 
 
-def _leave(crowd: dict[str, list[T]], name: str, one: T) -> None:
-    crowd[name].remove(one)
-    if not crowd[name]:
-        del crowd[name]
+def _leave(waits: dict[str, list[Ended]], request_id: str, one: Ended) -> None:
+    waits[request_id].remove(one)
+    if not waits[request_id]:
+        del waits[request_id]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from quorumkey_relay.store.protocol import EventRecord, Store
-    from quorumkey_relay.usecases.bulletin import Bulletin
+    from quorumkey_relay.usecases.bulletin import Bulletin, EventFeed
 
 EVENTS_PAGE: Final = 200
 CURSOR_EXPIRED = Refusal(
@@ -30,13 +30,15 @@ class WatchEvents:
         self, *, integrator_id: str, last_event_id: str | None
     ) -> AsyncIterator[EventRecord] | Refusal:
         """Return an endless iterator of events after ``last_event_id``, or from now on."""
+        # Following begins before the look at the store, so nothing falls in between.
+        feed = self.bulletin.follow(integrator_id)
         missed: list[EventRecord] = []
         if last_event_id is not None:
             page = await self._after(integrator_id, last_event_id)
             if page is None:
                 return CURSOR_EXPIRED
             missed = page
-        return self._follow(integrator_id, missed)
+        return self._follow(integrator_id, missed, feed)
 
     async def _after(self, integrator_id: str, event_id: str) -> list[EventRecord] | None:
         page = await self.store.events(
@@ -45,18 +47,15 @@ class WatchEvents:
         return None if page is None else list(page)
 
     async def _follow(
-        self, integrator_id: str, missed: list[EventRecord]
+        self, integrator_id: str, missed: list[EventRecord], feed: EventFeed
     ) -> AsyncIterator[EventRecord]:
-        with self.bulletin.watch_events(integrator_id) as feed:
-            sent: set[str] = set()
-            # Watching began before this look at the store, so nothing falls in between; what
-            # both have is sent once.
-            while missed:
-                for event in missed:
-                    if event.id not in sent:
-                        sent.add(event.id)
-                        yield event
-                missed = await self._after(integrator_id, missed[-1].id) or []
-            while (live := await feed.next()) is not None:
-                if live.id not in sent:
-                    yield live
+        sent: set[str] = set()
+        while missed:
+            for event in missed:
+                sent.add(event.id)
+                yield event
+            missed = await self._after(integrator_id, missed[-1].id) or []
+        while (live := await feed.next()) is not None:
+            # What the store had already and the feed has too is sent once.
+            if live.id not in sent:
+                yield live
