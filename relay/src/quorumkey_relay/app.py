@@ -28,7 +28,6 @@ from quorumkey_relay.store.protocol import (
     AdvanceRequest,
     OpenRequest,
     PutPairing,
-    StoreError,
     StoreUnavailable,
 )
 from quorumkey_relay.store.sqlite import SqliteStore
@@ -268,7 +267,7 @@ class Relay:
             store=store,
         )
         self.sweeper.watch_all()
-        announcer = Announcer(self.hub)
+        announcer = Announcer(self.hub, store)
         for listener in (
             self.sweeper.heard,
             self.worker.heard,
@@ -331,7 +330,7 @@ class Relay:
             await asyncio.sleep(seconds)
             try:
                 await work()
-            except StoreError:
+            except Exception:  # whatever it is, the next round may work
                 log.exception("background_work_failed")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.hub import DeviceHub
-    from quorumkey_relay.store.protocol import Delivery
+    from quorumkey_relay.store.protocol import Delivery, Store
 
 NOT_LISTENING: Final = "not_listening"
 
@@ -44,9 +44,10 @@ class WebSocketChannel:
 class Announcer:
     """Tells the other devices of a request about its progress and its end."""
 
-    def __init__(self, hub: DeviceHub) -> None:
-        """Tell through ``hub``."""
+    def __init__(self, hub: DeviceHub, store: Store) -> None:
+        """Tell through ``hub``; ``store`` knows who is still paired."""
         self._hub = hub
+        self._store = store
 
     def heard(self, commit: Commit) -> None:
         """Take in a durable commit."""
@@ -66,9 +67,12 @@ class Announcer:
             return
         # Who has just decided gets the news as the answer to the decision.
         decided = {event.device for event in change.events if isinstance(event, Counted)}
-        for device in change.terms.seats:
-            if device not in decided:
-                self._hub.send(device, frame)
+        for fingerprint in change.terms.seats:
+            if fingerprint in decided or not self._hub.connected(fingerprint):
+                continue
+            device = self._store.directory.device(fingerprint)
+            if device is not None and device.paired_with(change.terms.integrator_id):
+                self._hub.send(fingerprint, frame)
 
 
 def _resolved(request_id: str, status: Status) -> bytes:

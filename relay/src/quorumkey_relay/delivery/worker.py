@@ -137,20 +137,24 @@ class Worker:
 
     async def deliver(self, channel: Channel, delivery: Delivery) -> None:
         """Send one delivery and settle it."""
-        stored = await self._store.load(delivery.request_id)
-        now = self._clock.now()
-        if stored is None or now >= delivery.not_after:
-            settled = replace(delivery, state="dropped", reason="too_late")
-        elif status_at(stored.terms, stored.state, now) is not Status.PENDING:
-            settled = replace(delivery, state="dropped", reason="request_finished")
-        else:
-            challenge = self._challenges.envelope(stored, delivery.device, now)
-            outcome = await channel.send(delivery, challenge)
-            settled = self.settle(delivery, outcome)
         try:
+            settled = await self._send(channel, delivery)
             await self._store.commit((PutDelivery(settled),))
         except StoreUnavailable:
             return  # still queued on the disk: the scanner sends it again, under the same id
+
+    async def _send(self, channel: Channel, delivery: Delivery) -> Delivery:
+        stored = await self._store.load(delivery.request_id)
+        now = self._clock.now()
+        if stored is None or now >= delivery.not_after:
+            return replace(delivery, state="dropped", reason="too_late")
+        if status_at(stored.terms, stored.state, now) is not Status.PENDING:
+            return replace(delivery, state="dropped", reason="request_finished")
+        device = self._store.directory.device(delivery.device)
+        if device is None or not device.paired_with(stored.terms.integrator_id):
+            return replace(delivery, state="dropped", reason="unpaired")
+        challenge = self._challenges.envelope(stored, delivery.device, now)
+        return self.settle(delivery, await channel.send(delivery, challenge))
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> Delivery:
         """Return what became of a delivery after one more try."""
