@@ -21,9 +21,10 @@ from quorumkey.device.events import (
     RequestResolved,
     RequestUnusable,
 )
+from quorumkey.device.identity import Identity
 from quorumkey.device.review import DeviceRequest
 from quorumkey.device.session import DevicePorts
-from quorumkey.device.software import Identity, SoftwareDevice
+from quorumkey.device.software import SoftwareDevice
 from quorumkey.device.visible import visible, visible_json
 
 __all__ = [

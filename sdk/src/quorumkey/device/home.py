@@ -158,6 +158,12 @@ class RelayFolder:
         make_folder(self._folder)
         return create_key(self._key)
 
+    def renew_key(self) -> PrivateKey:
+        """Put the key aside, under its fingerprint, and make a new one."""
+        old = self.key().public_key.fingerprint
+        self._key.rename(self._key.with_name(f"key-{old}.pem"))
+        return create_key(self._key)
+
     @property
     def paired(self) -> bool:
         """Whether anything is remembered of the relay."""

@@ -107,20 +107,23 @@ def read_secret(path: Path, *, max_bytes: int) -> bytes | None:
             `max_bytes`.
     """
     try:
-        # O_NOFOLLOW: a link could lead to a file whose owner is somebody else.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # Neither through a link, which could lead to somebody else's file, nor waiting for a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise KeyFileError(f"The file {path} cannot be read: {error.strerror}.") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         # The open file is asked, not its name, so nothing can change in between.
-        mode = os.fstat(file.fileno()).st_mode
+        mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise KeyFileError(f"The file {path} is not a regular file.")
         if mode & _OTHERS:
             raise KeyFileError(f"The file {path} is open to other users; make a new key.")
-        data = file.read(max_bytes + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > max_bytes:
         raise KeyFileError(f"The file {path} is larger than {max_bytes} bytes.")
     return data

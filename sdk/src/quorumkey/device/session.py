@@ -143,16 +143,20 @@ class RelaySession:
         Raises:
             RelayMismatchError: it is neither.
         """
-        if fingerprint in self.record.pins:
-            return
-        info = await self.connection.info()
-        pins = self.record.pins.follow(info.successions)
-        if fingerprint not in pins:
+        if fingerprint not in self.record.pins:
+            await self.follow()
+        if fingerprint not in self.record.pins:
             raise RelayMismatchError(
                 f"The relay at {self.record.address.base} is not the one this device was paired"
                 " with; nothing was signed for it."
             )
-        self.save(replace(self.record, pins=pins))
+
+    async def follow(self) -> None:
+        """Pin what the relay's key changes reach from the pins (PROTOCOL §11)."""
+        info = await self.connection.info()
+        pins = self.record.pins.follow(info.successions)
+        if pins != self.record.pins:
+            self.save(replace(self.record, pins=pins))
 
     async def signed(self, build: Callable[[Nonce], Call[T]]) -> T:
         """Make a call whose envelope holds a nonce, with a new nonce for each attempt.

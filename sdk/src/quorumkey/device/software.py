@@ -9,7 +9,7 @@ each signature: whoever can read its home folder can decide in its name.
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +20,15 @@ from quorumkey.device.answering import answer
 from quorumkey.device.decisions import Choice
 from quorumkey.device.errors import NotPairedError, RelayMismatchError
 from quorumkey.device.home import DeviceHome, RelayRecord
+from quorumkey.device.identity import Identity
 from quorumkey.device.pairing_link import PairingLink
 from quorumkey.device.session import Connection, DevicePorts, RelaySession
-from quorumkey.errors import ApiError, ConfigurationError, UnexpectedAnswerError
-from quorumkey.protocol.pictogram import pictogram, speakable
+from quorumkey.errors import (
+    ApiError,
+    ConfigurationError,
+    PermissionDeniedError,
+    UnexpectedAnswerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
@@ -36,33 +41,12 @@ if TYPE_CHECKING:
     from quorumkey.device.listener import Listener, Show
     from quorumkey.device.review import DeviceRequest, ReceivedRequest
     from quorumkey.protocol.dsse import Envelope
-    from quorumkey.protocol.statements import Party
 
-__all__ = ["Identity", "SoftwareDevice"]
+__all__ = ["SoftwareDevice"]
 
 #: What unpairing answers where the pairing has already ended.
-_ALREADY_UNPAIRED: Final = frozenset({"device_revoked", "not_found", "unknown_device"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who this device is at one relay.
-
-    Attributes:
-        relay_url: where the relay is.
-        relay: fingerprint of its newest pinned key.
-        fingerprint: the device's id there.
-        pictogram: five emoji drawn from it.
-        pictogram_speakable: their names.
-        integrators: whom the device is paired with there.
-    """
-
-    relay_url: str
-    relay: str
-    fingerprint: str
-    pictogram: tuple[str, ...]
-    pictogram_speakable: str
-    integrators: tuple[Party, ...]
+_REVOKED: Final = "device_revoked"
+_ALREADY_UNPAIRED: Final = frozenset({_REVOKED, "not_found", "unknown_device"})
 
 
 class SoftwareDevice:
@@ -113,7 +97,7 @@ class SoftwareDevice:
         Raises:
             KeyFileError: a file is damaged or open to other users.
         """
-        return [_identity(folder, record) for folder, record in self._home.relays()]
+        return [Identity.of(folder, record) for folder, record in self._home.relays()]
 
     @property
     def identity(self) -> Identity:
@@ -123,7 +107,7 @@ class SoftwareDevice:
             NotPairedError: it is paired with none, or with several and none was chosen.
             KeyFileError: a file is damaged or open to other users.
         """
-        return _identity(*self._choose())
+        return Identity.of(*self._choose())
 
     # ------------------------------------------------------------ pairing
 
@@ -166,16 +150,15 @@ class SoftwareDevice:
         try:
             seen = preview or await self._preview(connection, link)
             session = await self._prepare(connection, link, seen)
-            enrolled = await session.signed(
-                lambda nonce: _api.enroll(
-                    session.signer.enrollment(
-                        relay=nonce.relay_public_key.fingerprint,
-                        nonce=nonce.nonce,
-                        pairing_code=link.code,
-                        secret=link.secret,
-                    )
-                )
-            )
+            try:
+                enrolled = await _enroll(session, link)
+            except PermissionDeniedError as error:
+                if error.code != _REVOKED or session.record.integrators:
+                    raise
+                # A revoked key never enrols again (PROTOCOL §4.5); a new one may.
+                key = session.folder.renew_key()
+                session = RelaySession(connection, session.folder, session.record, key)
+                enrolled = await _enroll(session, link)
             _check_enrolled(enrolled, session, seen)
             record = session.record
             others = tuple(i for i in record.integrators if i.id != enrolled.integrator.id)
@@ -315,6 +298,10 @@ class SoftwareDevice:
     def _open(self) -> RelaySession:
         if self._session is None:
             folder, record = self._choose()
+            if not record.integrators:
+                raise NotPairedError(
+                    f"This device is not paired at {record.address.base} any more."
+                )
             connection = Connection(record.address, self._ports)
             self._session = RelaySession(connection, folder, record, folder.key())
         return self._session
@@ -354,7 +341,7 @@ class SoftwareDevice:
         for envelope in (received.request, received.challenge):
             if envelope.keyid not in session.record.pins:
                 # A new relay key is followed here; one that is not reached is the review's to name.
-                await _follow(session)
+                await session.follow()
         return session.reviewer.review(
             received, request_id=request_id, now=session.connection.now(), led_by=led_by
         )
@@ -382,15 +369,16 @@ def _listener(session: RelaySession, show: Show) -> Listener:
     return Listener(session, show)
 
 
-def _identity(folder: RelayFolder, record: RelayRecord) -> Identity:
-    fingerprint = folder.key().public_key.fingerprint
-    return Identity(
-        relay_url=record.address.base,
-        relay=record.pins.pins[-1].key.fingerprint,
-        fingerprint=fingerprint,
-        pictogram=pictogram(fingerprint),
-        pictogram_speakable=speakable(fingerprint),
-        integrators=record.integrators,
+async def _enroll(session: RelaySession, link: PairingLink) -> Enrolled:
+    return await session.signed(
+        lambda nonce: _api.enroll(
+            session.signer.enrollment(
+                relay=nonce.relay_public_key.fingerprint,
+                nonce=nonce.nonce,
+                pairing_code=link.code,
+                secret=link.secret,
+            )
+        )
     )
 
 
@@ -407,10 +395,3 @@ def _check_enrolled(enrolled: Enrolled, session: RelaySession, preview: PairingP
         raise RelayMismatchError("The relay answered with another key than the pinned one.")
     if enrolled.integrator.id != preview.integrator.id:
         raise UnexpectedAnswerError("The relay paired this device with another integrator.")
-
-
-async def _follow(session: RelaySession) -> None:
-    info = await session.connection.info()
-    pins = session.record.pins.follow(info.successions)
-    if pins != session.record.pins:
-        session.save(replace(session.record, pins=pins))
