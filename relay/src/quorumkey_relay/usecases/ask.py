@@ -101,7 +101,7 @@ class AskApproval:
         match_code: str | UnsetType,
         now: int,
     ) -> Stored:
-        payload = document.encode()
+        payload = encode(document.to_json())  # as the kernel would, in a fifth of the time
         terms = terms_of(
             document,
             digest=request_digest(payload),

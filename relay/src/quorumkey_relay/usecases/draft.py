@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UnsetType
@@ -68,10 +69,16 @@ def _group(group: GroupBody) -> Group:
     return Group(
         group.name,
         tuple(
-            Approver(one.fingerprint, one.device_public_key, given(one.approver_id, None))
+            _approver(one.fingerprint, one.device_public_key, given(one.approver_id, None))
             for one in group.approvers
         ),
     )
+
+
+@lru_cache(maxsize=limits.PUBLIC_KEY_CACHE_KEYS)
+def _approver(fingerprint: str, device_public_key: str, approver_id: str | None) -> Approver:
+    """Return one device; the same ones are named in request after request."""
+    return Approver(fingerprint, device_public_key, approver_id)
 
 
 def party(body: PartyBody) -> Party:

@@ -100,18 +100,22 @@ class Statement(ABC):
             message = f"extensions must have at most {MAX_EXTENSION_NAMES} names."
             raise refuse(message)
 
+    def to_json(self) -> Members:
+        """The payload's JSON object."""
+        members = self._members()
+        if self.extensions is not None:
+            members["extensions"] = self.extensions
+        if self.critical is not None:
+            members["critical"] = list(self.critical)
+        return members
+
     def encode(self) -> bytes:
         """The payload's bytes: compact JSON, which is what is signed.
 
         Raises:
             ProtocolError: ``invalid_json``; ``extensions`` cannot be written as JSON.
         """
-        members = self._members()
-        if self.extensions is not None:
-            members["extensions"] = self.extensions
-        if self.critical is not None:
-            members["critical"] = list(self.critical)
-        return dumps(members)
+        return dumps(self.to_json())
 
     @abstractmethod
     def _members(self) -> Members:

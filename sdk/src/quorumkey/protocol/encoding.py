@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64, b2a_base64
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from quorumkey.errors import ProtocolError
@@ -119,7 +120,13 @@ def format_time(seconds: int) -> str:
     Raises:
         ProtocolError: ``invalid_request``; outside the years 1 to 9999.
     """
-    moment = _EPOCH + timedelta(seconds=check_time(seconds, field="A time"))
+    return _written(check_time(seconds, field="A time"))
+
+
+@lru_cache(maxsize=1_024)
+def _written(seconds: int) -> str:
+    """Write a time; the same few (now, and an end some minutes later) are written all the time."""
+    moment = _EPOCH + timedelta(seconds=seconds)
     # isoformat() pads the year on every platform, which strftime("%Y") does not.
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
