@@ -34,7 +34,7 @@ from quorumkey_relay.domain.model import (
 from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from quorumkey.protocol import Decision, Verified
 
@@ -185,6 +185,16 @@ def lose_device(terms: Terms, state: State, device: str, now: int) -> tuple[Even
     if status_at(terms, state, now) is not Status.PENDING or device not in terms.seats:
         return ()
     return _with_resolution(terms, state, DeviceLost(device), now)
+
+
+def lose_devices(terms: Terms, state: State, devices: Iterable[str], now: int) -> tuple[Event, ...]:
+    """Return what follows when several devices were revoked or unpaired, one after the other."""
+    events: list[Event] = []
+    for device in devices:
+        for event in lose_device(terms, state, device, now):
+            events.append(event)
+            state = apply(terms, state, event)
+    return tuple(events)
 
 
 def cancel(terms: Terms, state: State, now: int) -> Outcome:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Decision, Kind, PublicKey, admits, media_type, verify_statement
 from quorumkey_relay.domain import lifecycle
+from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import Conflict, Evidence, PutDevice, StoreUnavailable
 from quorumkey_relay.usecases.advance import advance
@@ -115,6 +116,9 @@ class AnswerRequest:
             # What is answered may rest on a commit that is still on its way to the disk.
             await self.store.settled()
         elif outcome.events:
+            last = outcome.events[-1]
+            if isinstance(last, Resolved) and last.status is Status.APPROVED:
+                await self._withdraw_lost(stored, now)
             evidence: tuple[Evidence, ...] = ()
             if outcome.refusal is None:
                 evidence = (
@@ -125,6 +129,28 @@ class AnswerRequest:
         if outcome.refusal is not None:
             return outcome.refusal
         return _view(terms, state, said.decision, now)
+
+    async def _withdraw_lost(self, stored: Stored, now: int) -> None:
+        """Take back approvals of devices that lost their standing, before they approve anything.
+
+        A revocation by another process is in the directory before what follows from it is
+        committed, and that may fail; only approvals in good standing at this commit count
+        (PROTOCOL §5). Raises ``Conflict`` when there was one: the decision is judged anew.
+        """
+        terms, state, directory = stored.terms, stored.state, self.store.directory
+        lost = [
+            ballot.device
+            for ballot in state.ballots.values()
+            if ballot.choice == "approve"
+            and not (
+                (device := directory.device(ballot.device))
+                and device.paired_with(terms.integrator_id)
+            )
+        ]
+        if lost:
+            events = lifecycle.lose_devices(terms, state, lost, now)
+            await self.store.commit(advance(stored, events, mint=self.mint)[1])
+            raise Conflict(terms.request_id)
 
     def _standing(
         self, device: Device, terms: Terms, verified: Verified[Decision]

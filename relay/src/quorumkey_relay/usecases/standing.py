@@ -72,13 +72,13 @@ class Standing:
         device = self.store.directory.device(fingerprint)
         if device is None:
             return
+        if not device.usable:
+            self.void(fingerprint)  # first: it must not depend on the store's health
         withdrawn = self.withdrawals(
             fingerprint, lambda integrator: not device.paired_with(integrator)
         )
         if withdrawn:
             await self.store.commit(withdrawn)
-        if not device.usable:
-            self.void(fingerprint)
 
     async def reconcile(self) -> None:
         """After a start: take out of open requests what lost its standing meanwhile."""
