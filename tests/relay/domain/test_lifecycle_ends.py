@@ -247,3 +247,15 @@ def test_a_device_that_was_lost_may_deny_when_it_is_paired_again() -> None:
     play.deny("alice")
 
     assert "rejected" == play.status
+
+
+# Clocks
+
+
+def test_a_clock_that_was_set_back_ends_no_request_before_it_was_made() -> None:
+    """Otherwise no verifier would take the receipt."""
+    play = Play(terms("alice"))
+
+    play.answer("alice", "approve", now=NOW - 10)
+
+    assert (Status.APPROVED, NOW) == (play.state.status, play.state.completed_at)

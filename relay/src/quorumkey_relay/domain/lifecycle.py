@@ -97,6 +97,9 @@ def answer(  # noqa: PLR0911 - one return a numbered step
     """Judge a verified decision; steps (5) to (10) of PROTOCOL §5."""
     said = decision.statement
     device = said.device
+    # Where the clock was set back, a request still ends no earlier than it was made: verifiers
+    # refuse any other receipt (§8 step 5).
+    now = max(now, terms.created_at)
     # (5) good standing
     if not standing.paired:
         return Outcome(refusal=REVOKED)
