@@ -8,11 +8,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.contract.material import event, happened
+from tests.contract.material import ended, event, furnish, happened
 from tests.relay.simulator import ACME
 
-from quorumkey_relay.store.protocol import PutIntegrator, PutSuccession, StoreUnavailable
-from quorumkey_relay.store.sqlite import SqliteStore, writer
+from quorumkey_relay.domain.model import Status
+from quorumkey_relay.store.protocol import (
+    AppendEvent,
+    PutIntegrator,
+    PutSuccession,
+    StoreUnavailable,
+)
+from quorumkey_relay.store.sqlite import SqliteStore, hot, writer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -161,3 +167,60 @@ async def test_callers_are_answered_even_when_recovery_breaks(
             await store.commit(happened(event()))
 
     assert [broken] == caught
+
+
+async def test_an_end_that_left_memory_before_it_was_durable_is_waited_for(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many requests end at once, each is loaded as finished, never as still open."""
+    monkeypatch.setattr(hot, "RECENT_REQUESTS", 1)
+    house = await furnish(store, "alice")
+    first, second = await house.open("alice"), await house.open("alice")
+    for stored in (first, second):
+        store.commit(ended(stored))
+
+    loaded = await house.load(first)
+
+    assert Status.CANCELLED == loaded.state.status
+
+
+async def test_a_listener_that_raises_keeps_nobody_from_an_answer(store: SqliteStore) -> None:
+    """Whoever waits for a durable commit is told, and so are the other listeners."""
+    caught: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: caught.append(context["exception"])
+    )
+    broken = OSError("nobody reads the log")
+    heard: list[Commit] = []
+
+    def fail(_: Commit) -> None:
+        raise broken
+
+    store.subscribe(fail)
+    store.subscribe(heard.append)
+    commits = [happened(event()) for _ in range(2)]
+
+    await asyncio.gather(*map(store.commit, commits))
+
+    assert (commits, [broken] * 2) == (heard, caught)
+
+
+async def test_a_value_that_no_row_can_hold_fails_its_batch(store: SqliteStore) -> None:
+    """What the driver refuses before the database sees it is a refusal like any other."""
+    with pytest.raises(StoreUnavailable, match="too large"):
+        await store.commit((AppendEvent(event(created_at=2**63)),))
+    record = event()
+    await store.commit(happened(record))
+
+    assert record == await store.event(record.id)
+
+
+async def test_waiting_is_no_commit(store: SqliteStore) -> None:
+    """Who only waits until all is durable is not counted, nor a transaction of nothing else."""
+    waiting = asyncio.ensure_future(store.commit(happened(event())))
+    await asyncio.sleep(0)
+
+    await asyncio.gather(store.settled(), store.settled())
+    await waiting
+
+    assert (1, 1) == (store.counters.commits, store.counters.transactions)

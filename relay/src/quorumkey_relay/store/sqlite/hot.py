@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.protocol import Stored
 
 # Answers that come just after the end are judged without reading the request again.
-# More than can end in the batches on their way to the disk, so what is not durable yet is here.
 RECENT_REQUESTS: Final = 2_048
 
 

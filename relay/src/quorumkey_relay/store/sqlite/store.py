@@ -170,7 +170,13 @@ class SqliteStore:
 
     def _durable(self, commit: Commit) -> None:
         for listener in self._listeners:
-            listener(commit)
+            try:
+                listener(commit)
+            except Exception as error:  # noqa: BLE001 - it is durable, and who waits for it is told
+                message = "a listener failed on a durable commit"
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": message, "exception": error}
+                )
 
     async def settled(self) -> None:
         """Return when every commit made before this call is durable."""
@@ -227,6 +233,10 @@ class SqliteStore:
         slot = self._open.get(request_id)
         if slot is None:
             found = self._reader.stored(request_id)
+            if found is not None and found[1].state.status is Status.PENDING:
+                # All that is open is in memory, so this one's end is on its way to the disk.
+                await self._writer.settled()
+                found = self._reader.stored(request_id)
             if found is None:
                 return None
             slot = Slot(*found)

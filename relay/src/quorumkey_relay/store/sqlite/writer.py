@@ -111,7 +111,7 @@ class Writer:
         batch = self._waiting[:MAX_BATCH_COMMITS]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             self._wait_for_lock(error)
             return
         self._busy_since = None
@@ -121,7 +121,7 @@ class Writer:
             for job in batch:
                 for sql, values in job.statements:
                     execute(sql, values)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - also what the driver makes of a bad value
             self._fail(batch, error)
             return
         self._committing = batch
@@ -153,9 +153,10 @@ class Writer:
         if error is not None:
             self._fail(batch, error)
             return
-        self.counters.commits += len(batch)
-        self.counters.transactions += 1
-        self._on_transaction(len(batch), taken)
+        if commits := sum(bool(job.statements) for job in batch):
+            self.counters.commits += commits
+            self.counters.transactions += 1
+            self._on_transaction(commits, taken)
         for job in batch:
             self._on_durable(job.commit)
             if not job.done.done():
@@ -163,7 +164,7 @@ class Writer:
         if self._waiting:
             self._flush()
 
-    def _fail(self, batch: list[_Job], error: sqlite3.Error) -> None:
+    def _fail(self, batch: list[_Job], error: Exception) -> None:
         """Refuse the batch and all that was decided on top of it: nothing of it happened."""
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             self._connection.execute("ROLLBACK")
