@@ -42,7 +42,9 @@ def test_missing_and_bad_settings(
         Client(url, api_key)
 
 
-@pytest.mark.parametrize("keys", [[], ["AAAA"], PrivateKey.generate().public_key.base64])
+@pytest.mark.parametrize(
+    "keys", [[], ["AAAA"], pytest.param(PrivateKey.generate().public_key.base64, id="text")]
+)
 def test_bad_relay_keys(keys: list[str] | str) -> None:
     """No relay key, one that is no key, and a bare string are refused."""
     with pytest.raises(ConfigurationError):
