@@ -124,6 +124,18 @@ async def test_a_revocation_is_not_undone_by_who_has_not_heard_of_it(backend: Ba
     assert [(START + 1, 7)] * 2 == [(one.revoked_at, one.sign_count) for one in (memory, disk)]
 
 
+async def test_a_revocation_that_was_heard_of_is_not_undone(backend: Backend, store: Store) -> None:
+    """Nor is it by a write that was prepared before the relay followed it."""
+    await furnish(store, "alice")
+    device = alice(store)
+    backend.revoke(device, at=START + 1)
+    backend.follow(store)
+
+    await store.commit((PutDevice(replace(device, sign_count=7)),))
+
+    assert (START + 1, 7) == (alice(store).revoked_at, alice(store).sign_count)
+
+
 async def test_a_revocation_does_not_undo_what_the_relay_wrote(backend: Backend) -> None:
     """Revoking with an old picture of a device changes nothing but that it is revoked."""
     async with backend.open() as store:

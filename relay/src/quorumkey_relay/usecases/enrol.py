@@ -104,6 +104,11 @@ class EnrollDevice:
         verdict = await self.attestor(said, attestation, now=now)
         if isinstance(verdict, Refusal):
             return verdict
+        # The attestor may have waited: what the relay knows of the key by now is what counts.
+        known = self.store.directory.device(key.fingerprint)
+        refused = _unfit(known, pairing, verified)
+        if refused is not None:
+            return refused
         device = self._device(verified, known, assurance=verdict.assurance, now=now)
         if push is not None:
             addressed = self._with_push(device, said, push)
@@ -115,7 +120,7 @@ class EnrollDevice:
     async def _tie(
         self, device: Device, pairing: Pairing, envelope: Envelope, evidence: bytes | None, now: int
     ) -> Enrolled | Refusal:
-        # The attestor may have waited: of two enrolments with one code, one wins.
+        # Of two enrolments with one code, one wins, also where the attestor has waited.
         current = self.store.directory.pairing_by_code(pairing.code_digest)
         if current is None or current.device is not None:
             return PAIRING_EXPIRED

@@ -64,10 +64,11 @@ class MemoryDirectory:
             self.devices[device.fingerprint] = replace(known, revoked_at=device.revoked_at)
 
     def put_device(self, device: Device) -> None:
-        """Take a new or changed device; ties already known stay."""
+        """Take a new or changed device; ties already known stay, and so does a revocation."""
         known = self.devices.get(device.fingerprint)
         if known is not None:
-            device = replace(device, pairings=known.pairings)
+            revoked_at = device.revoked_at if known.revoked_at is None else known.revoked_at
+            device = replace(device, pairings=known.pairings, revoked_at=revoked_at)
         self.devices[device.fingerprint] = device
 
     def put_pairing(self, pairing: Pairing) -> None:
