@@ -85,6 +85,17 @@ def test_a_damaged_record_stops_the_device(
         journal.record(DIGEST, signed("deny"))
 
 
+def test_a_record_that_disappears_stops_the_device(
+    journal: DecisionJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that was there and is not any more is no leave to sign again."""
+    journal.record(DIGEST, signed("approve"))
+    monkeypatch.setattr(journal, "read", lambda _digest: None)
+
+    with pytest.raises(KeyFileError, match="disappeared"):
+        journal.record(DIGEST, signed("deny"))
+
+
 def test_a_digest_is_no_path(journal: DecisionJournal) -> None:
     """A digest that would lead elsewhere is refused."""
     with pytest.raises(NotAnswerableError, match="digest"):

@@ -71,14 +71,15 @@ def test_a_key_is_made_once(tmp_path: Path) -> None:
     key = create_key(path)
 
     assert key.public_key == create_key(path).public_key
-    found = load_key(path)
-    assert found is not None
-    assert key.public_key == found.public_key
+    assert key.public_key == load_key(path).public_key
 
 
 def test_no_key(tmp_path: Path) -> None:
-    """Where there is no key file, there is no key."""
-    assert load_key(tmp_path / "key.pem") is None
+    """A key file that is not there is named; another file that is not there reads as None."""
+    with pytest.raises(KeyFileError, match=r"key\.pem is missing"):
+        load_key(tmp_path / "key.pem")
+
+    assert read_secret(tmp_path / "a", max_bytes=9) is None
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o602, 0o610, 0o666])

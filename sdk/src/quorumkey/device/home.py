@@ -119,19 +119,17 @@ class RelayFolder:
         self._key = folder / "key.pem"
         self.journal = DecisionJournal(folder / "decisions")
 
-    def load(self) -> RelayRecord:
-        """Read what is remembered of the relay.
+    def load(self) -> RelayRecord | None:
+        """Read what is remembered of the relay; None before the first pairing.
 
         Raises:
-            KeyFileError: the file is missing, damaged, or open to other users.
+            KeyFileError: the file is damaged or open to other users.
         """
         data = read_secret(self._record, max_bytes=_MAX_RECORD_BYTES)
         if data is None:
-            raise KeyFileError(f"The file {self._record} is missing.")
+            return None
         try:
             return RelayRecord.decode(data)
-        except KeyFileError:
-            raise
         except QuorumkeyError as error:
             raise KeyFileError(f"The file {self._record} is damaged: {error}") from None
 
@@ -145,10 +143,7 @@ class RelayFolder:
         Raises:
             KeyFileError: it is missing, damaged, or open to other users.
         """
-        key = load_key(self._key)
-        if key is None:
-            raise KeyFileError(f"The key file {self._key} is missing.")
-        return key
+        return load_key(self._key)
 
     def prepare(self) -> PrivateKey:
         """Make folder and key where there are none; answer the key.
@@ -163,11 +158,6 @@ class RelayFolder:
         old = self.key().public_key.fingerprint
         self._key.rename(self._key.with_name(f"key-{old}.pem"))
         return create_key(self._key)
-
-    @property
-    def paired(self) -> bool:
-        """Whether anything is remembered of the relay."""
-        return self._record.exists()
 
 
 class DeviceHome:
@@ -196,7 +186,7 @@ class DeviceHome:
             return []
         make_folder(self._folder)
         folders = [RelayFolder(path) for path in sorted(self._relays.iterdir()) if path.is_dir()]
-        return [(folder, folder.load()) for folder in folders if folder.paired]
+        return [(folder, record) for folder in folders if (record := folder.load()) is not None]
 
     def at(self, address: RelayAddress) -> tuple[RelayFolder, RelayRecord] | None:
         """What is kept of the relay at this address, or None."""

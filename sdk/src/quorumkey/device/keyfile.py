@@ -119,7 +119,9 @@ def read_secret(path: Path, *, max_bytes: int) -> bytes | None:
         if not stat.S_ISREG(mode):
             raise KeyFileError(f"The file {path} is not a regular file.")
         if mode & _OTHERS:
-            raise KeyFileError(f"The file {path} is open to other users; make a new key.")
+            raise KeyFileError(
+                f"The file {path} is open to other users; what was secret in it must be replaced."
+            )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(max_bytes + 1)
     finally:
@@ -141,21 +143,18 @@ def create_key(path: Path) -> PrivateKey:
     key = PrivateKey.generate()
     if write_secret(path, key.to_pem()):
         return key
-    existing = load_key(path)
-    if existing is None:
-        raise KeyFileError(f"The file {path} disappeared.")
-    return existing
+    return load_key(path)
 
 
-def load_key(path: Path) -> PrivateKey | None:
-    """Load a key file; None where there is none.
+def load_key(path: Path) -> PrivateKey:
+    """Load a key file.
 
     Raises:
-        KeyFileError: others may read it, or it holds no P-256 key.
+        KeyFileError: it is missing, others may read it, or it holds no P-256 key.
     """
     pem = read_secret(path, max_bytes=_MAX_KEY_FILE_BYTES)
     if pem is None:
-        return None
+        raise KeyFileError(f"The key file {path} is missing.")
     try:
         return PrivateKey.from_pem(pem)
     except ProtocolError:

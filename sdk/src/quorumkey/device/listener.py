@@ -158,7 +158,7 @@ class Listener:
                 return RequestResolved(request_id, status)
             case Greeting() | Ready():
                 raise UnexpectedAnswerError("The relay greeted twice.")
-            case None:
+            case _:  # of a type unknown here
                 return None
 
     async def _asked(self, challenge: Envelope) -> DeviceEvent:
