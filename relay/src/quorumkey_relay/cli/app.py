@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import sys
 import traceback
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +29,7 @@ from quorumkey_relay.cli.output import (
     USAGE,
     Output,
     Refused,
+    forget_output,
     say_error,
 )
 from quorumkey_relay.cli.serve import serve as serve_relay
@@ -173,8 +172,9 @@ def run(arguments: Sequence[str]) -> int:
         status: object = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _nobody_reads()
+    except BrokenPipeError:  # quietly, as head expects
+        forget_output()
+        return FAILED
     except typer.TyperException as error:
         _say_usage(error.format_message())
         return USAGE
@@ -206,10 +206,3 @@ def _say_usage(message: str) -> None:
         typer.echo(message, err=True)
     else:
         say_error(message)
-
-
-def _nobody_reads() -> int:
-    """End quietly when standard output is closed, as ``head`` does."""
-    # What is still in the buffer must not raise again when Python ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILED

@@ -7,6 +7,7 @@ control sequence.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -46,8 +47,21 @@ def plain(text: str) -> str:
     )
 
 
+class _Console(Console):
+    """A console for which a reader that went away is an error like any other."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command what follows from it, instead of ending the process."""
+        raise BrokenPipeError
+
+
+def forget_output() -> None:
+    """Send standard output nowhere, once nobody reads it: Python would write the rest at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _console(*, stderr: bool = False, width: int | None = None) -> Console:
-    return Console(
+    return _Console(
         file=sys.stderr if stderr else sys.stdout,
         markup=False,
         emoji=False,

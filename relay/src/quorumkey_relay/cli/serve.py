@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from quorumkey_relay.cli.access import has_database, note_address
-from quorumkey_relay.cli.output import Output, Refused
+from quorumkey_relay.cli.output import Output, Refused, forget_output
 from quorumkey_relay.config import ConfigError
 from quorumkey_relay.store.sqlite.lock import LOCK_NAME, DirectoryLock
 
@@ -36,9 +35,10 @@ def serve(settings: Settings, *, out: Output) -> None:
     def ready(_service: server.Service) -> None:
         relay = made[-1]
         note_address(settings.data_dir, relay.settings.app_url)
-        # The relay goes on when nobody reads what it says.
-        with suppress(OSError):
+        try:
             _say(relay, out, is_new=is_new)
+        except BrokenPipeError:  # the relay goes on when nobody reads what it says
+            forget_output()
 
     try:
         server.run(settings, build_relay, on_ready=ready)
