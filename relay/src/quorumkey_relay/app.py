@@ -299,12 +299,11 @@ class Relay:
     def _changed(self, kind: Change, key: str) -> None:
         if kind == "device":
             self._react(self.standing.revoked_elsewhere(key))
-        elif kind == "pairing":
-            pass  # the directory has taken it
         elif kind == "succession":
             self._react(self._take_successions())
-        elif kind == "event":
-            self._react(self._publish(key))
+        elif kind == "api_key":
+            # An event stream outlives the look at its key; who may still read resumes by id.
+            self.bulletin.end_feeds()
 
     def _react(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -318,11 +317,6 @@ class Relay:
 
     async def _take_successions(self) -> None:
         self.keys.take_successions(self.settings.data_dir, await self.store.successions())
-
-    async def _publish(self, event_id: str) -> None:
-        event = await self.store.event(event_id)
-        if event is not None:
-            self.bulletin.offer(event)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         """Do ``work`` again and again; what it raises is logged, never the end of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,7 @@ from quorumkey_relay.store.protocol import (
     StoreUnavailable,
 )
 from quorumkey_relay.store.sqlite import AdminStore, SqliteStore, schema
+from quorumkey_relay.store.sqlite import store as store_module
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
 
 if TYPE_CHECKING:
@@ -243,3 +245,29 @@ async def test_a_request_that_left_memory_is_read_from_the_disk(
         await store.commit(ended(stored))
 
         assert await house.load(stored) == stored
+
+
+async def test_a_reaction_that_fails_does_not_end_the_following(
+    backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change whose listener raised is told again, and so is what comes after it."""
+    monkeypatch.setattr(store_module, "CHANGES_POLL_SECONDS", 0)
+    caught: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: caught.append(context["exception"])
+    )
+    broken = RuntimeError("not now")
+    heard = asyncio.Event()
+
+    def fail_once(*_: str) -> None:
+        if not caught:
+            raise broken
+        heard.set()
+
+    async with backend.open() as store:
+        store.subscribe_changes(fail_once)
+        backend.administer(PutIntegrator(ACME))
+
+        await heard.wait()
+
+    assert [broken] == caught

@@ -258,7 +258,10 @@ class Store(Protocol):
         ...
 
     def subscribe(self, listener: Callable[[Commit], None]) -> None:
-        """Call ``listener`` with every commit once it is durable, in order."""
+        """Call ``listener`` with every commit once it is durable, in order.
+
+        Events that another process appended are told as commits too, in the stream's order.
+        """
         ...
 
     def subscribe_changes(self, listener: Callable[[Change, str], None]) -> None:

@@ -99,6 +99,10 @@ class Bulletin:
         for waits in self._waits.values():
             for ended in waits:
                 ended.set()
+        self.end_feeds()
+
+    def end_feeds(self) -> None:
+        """Let those who follow events go; they may come again and resume by id."""
         for feeds in self._feeds.values():
             for feed in feeds:
                 feed.close()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.protocol import (
     AdvanceRequest,
+    AppendEvent,
     Change,
     Commit,
     Conflict,
@@ -50,6 +51,13 @@ CHANGES_POLL_SECONDS: Final = 0.25
 def _nobody(commits: int, seconds: float) -> None:
     """Hear of a transaction and do nothing."""
     del commits, seconds
+
+
+def _complain(error: Exception) -> None:
+    """Have what a listener raised logged; the store goes on."""
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a listener of the store failed", "exception": error}
+    )
 
 
 class SqliteStore:
@@ -100,6 +108,9 @@ class SqliteStore:
             self._connection,
             on_durable=self._durable,
             on_failure=self._recover,
+            # Nobody else writes from here to the commit, so events are told in the order in
+            # which they stand in the stream; one told late would be skipped by who resumes.
+            on_begin=self.take_changes,
             on_transaction=self._on_transaction,
         )
         self._poller = asyncio.create_task(self._poll())
@@ -173,10 +184,7 @@ class SqliteStore:
             try:
                 listener(commit)
             except Exception as error:  # noqa: BLE001 - it is durable, and who waits for it is told
-                message = "a listener failed on a durable commit"
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": message, "exception": error}
-                )
+                _complain(error)
 
     async def settled(self) -> None:
         """Return when every commit made before this call is durable."""
@@ -184,7 +192,7 @@ class SqliteStore:
         await self._writer.settled()
 
     def subscribe(self, listener: Callable[[Commit], None]) -> None:
-        """Call ``listener`` with every commit once it is durable."""
+        """Call ``listener`` with every commit once it is durable, and with others' events."""
         self._listeners.append(listener)
 
     # Changes by the command line
@@ -196,7 +204,10 @@ class SqliteStore:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(CHANGES_POLL_SECONDS)
-            self.take_changes()
+            try:
+                self.take_changes()
+            except Exception as error:  # noqa: BLE001 - revocations are still to be heard of
+                _complain(error)
 
     def take_changes(self) -> None:
         """Read what other processes changed since the last call, if anything."""
@@ -222,6 +233,10 @@ class SqliteStore:
             device = self._reader.device(key)
             if device is not None:
                 self._directory.take_device(device[1])
+        elif kind == "event":
+            event = self._reader.event(key)
+            if event is not None:
+                self._durable((AppendEvent(event),))
         for listener in self._change_listeners:
             listener(kind, key)
 

@@ -51,18 +51,21 @@ class Writer:
         *,
         on_durable: Callable[[Commit], None],
         on_failure: Callable[[], None],
+        on_begin: Callable[[], None],
         on_transaction: Callable[[int, float], None],
     ) -> None:
         """Start the thread.
 
         ``on_durable`` is called for each commit in order once it is on disk, before its awaiter
-        goes on; ``on_failure`` after a batch failed and was rolled back; ``on_transaction`` with
-        the number of commits and the seconds of each transaction.
+        goes on; ``on_failure`` after a batch failed and was rolled back; ``on_begin`` when a
+        transaction has the write lock and has written nothing yet; ``on_transaction`` with the
+        number of commits and the seconds of each transaction.
         """
         self.counters = WriterCounters()
         self._connection = connection
         self._on_durable = on_durable
         self._on_failure = on_failure
+        self._on_begin = on_begin
         self._on_transaction = on_transaction
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
@@ -118,6 +121,7 @@ class Writer:
         del self._waiting[:MAX_BATCH_COMMITS]
         execute = self._connection.execute
         try:
+            self._on_begin()
             for job in batch:
                 for sql, values in job.statements:
                     execute(sql, values)
