@@ -26,9 +26,12 @@ from quorumkey_relay.store.sqlite import rows
 if TYPE_CHECKING:
     from quorumkey_relay.identity.vault import Vault
 
+# Which rows have a status at a time. Each is a query of its own, so that each is read from its
+# index, newest first, and stops at the limit.
 _EFFECTIVE = {
-    Status.PENDING: "status = 'pending' AND expires_at > :now",
-    Status.TIMEOUT: "(status = 'timeout' OR (status = 'pending' AND expires_at <= :now))",
+    None: ("1",),
+    Status.PENDING: ("status = 'pending' AND expires_at > :now",),
+    Status.TIMEOUT: ("status = 'timeout'", "status = 'pending' AND expires_at <= :now"),
 }
 
 
@@ -99,11 +102,12 @@ class Reader:
         self, *, integrator_id: str, approver_id: str | None, before: str | None, limit: int
     ) -> list[Pairing]:
         """Return the newest tie of each device to an integrator, newest first."""
+        narrowed = "" if approver_id is None else " AND approver_id = :approver"
+        if before is not None:
+            narrowed += " AND id < (SELECT id FROM pairings WHERE pairing_id = :before)"
         found = self._all(
             f"SELECT {rows.PAIRING_COLUMNS} FROM pairings AS p"
-            " WHERE integrator_id = :integrator AND device IS NOT NULL"
-            " AND (:approver IS NULL OR approver_id = :approver)"
-            " AND (:before IS NULL OR id < (SELECT id FROM pairings WHERE pairing_id = :before))"
+            f" WHERE integrator_id = :integrator AND device IS NOT NULL{narrowed}"
             " AND id = (SELECT max(id) FROM pairings AS newest WHERE newest.device = p.device"
             " AND newest.integrator_id = :integrator)"
             " ORDER BY id DESC LIMIT :limit",
@@ -191,12 +195,19 @@ class Reader:
         now: int,
     ) -> list[Summary]:
         """Return summaries, newest first; of every integrator where none is named."""
-        wanted = "1" if status is None else _EFFECTIVE.get(status, "status = :status")
+        narrowed = ""
+        if integrator_id is not None:
+            narrowed += " AND integrator_id = :integrator"
+        if before is not None:
+            narrowed += " AND id < (SELECT id FROM requests WHERE request_id = :before)"
+        newest = " ORDER BY id DESC LIMIT :limit"
+        parts = [
+            f"SELECT * FROM (SELECT id, {rows.SUMMARY_COLUMNS} FROM requests"
+            f" WHERE {wanted}{narrowed}{newest})"
+            for wanted in _EFFECTIVE.get(status, ("status = :status",))
+        ]
         found = self._all(
-            f"SELECT {rows.SUMMARY_COLUMNS} FROM requests WHERE {wanted}"
-            " AND (:integrator IS NULL OR integrator_id = :integrator)"
-            " AND (:before IS NULL OR id < (SELECT id FROM requests WHERE request_id = :before))"
-            " ORDER BY id DESC LIMIT :limit",
+            f"SELECT {rows.SUMMARY_COLUMNS} FROM ({' UNION ALL '.join(parts)}){newest}",
             {
                 "integrator": integrator_id,
                 "status": None if status is None else str(status),

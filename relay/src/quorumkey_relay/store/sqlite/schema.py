@@ -58,6 +58,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
       expires_at INTEGER NOT NULL, use_by INTEGER NOT NULL, completed_at INTEGER
     );
     CREATE INDEX requests_of_integrator ON requests (integrator_id, status, id);
+    CREATE INDEX requests_by_age ON requests (integrator_id, id);
     CREATE INDEX requests_pending ON requests (id) WHERE status = 'pending';
     CREATE INDEX requests_completed ON requests (completed_at) WHERE completed_at IS NOT NULL;
     CREATE TABLE documents (
