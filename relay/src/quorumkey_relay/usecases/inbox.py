@@ -42,7 +42,7 @@ class Inbox:
         """Return a page, newest first: pending requests, or with ``everything`` ended ones too."""
         if (wait := self.device_limit.charge(device)) is not None:
             return rate_limited(wait)
-        if cursor is not None and await self._visible(device, cursor) is None:
+        if cursor is not None and not await self._names(device, cursor):
             return BAD_CURSOR
         now = self.clock.now()
         found = await self._found(device, everything=everything, limit=limit, cursor=cursor)
@@ -101,6 +101,11 @@ class Inbox:
             sent = [self.plan.streamed(stored, device, now) for stored in found]
             self.store.commit(tuple(PutDelivery(delivery) for delivery in sent))
         return found
+
+    async def _names(self, device: str, request_id: str) -> bool:
+        """Say whether a page could end there: also at what is hidden since an unpairing."""
+        stored = await self.store.load(request_id) if is_request_id(request_id) else None
+        return stored is not None and device in stored.terms.seats
 
     async def _visible(self, device: str, request_id: str) -> Stored | None:
         if not is_request_id(request_id):
