@@ -90,7 +90,11 @@ def test_a_record_that_disappears_stops_the_device(
 ) -> None:
     """A record that was there and is not any more is no leave to sign again."""
     journal.record(DIGEST, signed("approve"))
-    monkeypatch.setattr(journal, "read", lambda _digest: None)
+
+    def gone(_digest: str) -> None:
+        return None
+
+    monkeypatch.setattr(journal, "read", gone)
 
     with pytest.raises(KeyFileError, match="disappeared"):
         journal.record(DIGEST, signed("deny"))

@@ -42,8 +42,13 @@ class UsageError(ConfigurationError):
     """The command was called wrongly; it exits with 2."""
 
 
-def read_input(path: str, *, max_bytes: int) -> bytes:
+def read_input(path: str, *, max_bytes: int, cut: bool = False) -> bytes:
     """Read a file, or standard input for ``-``.
+
+    Args:
+        path: which.
+        max_bytes: the most that is of use.
+        cut: answer one byte more than that instead of refusing what is larger.
 
     Raises:
         UsageError: it cannot be read, or is larger than `max_bytes`.
@@ -56,7 +61,7 @@ def read_input(path: str, *, max_bytes: int) -> bytes:
                 data = file.read(max_bytes + 1)
     except OSError as error:
         raise UsageError(f"The file {path} cannot be read: {error.strerror}.") from None
-    if len(data) > max_bytes:
+    if len(data) > max_bytes and not cut:
         raise UsageError(f"The file {path} is larger than {max_bytes} bytes.")
     return data
 
