@@ -271,3 +271,14 @@ async def test_a_reaction_that_fails_does_not_end_the_following(
         await heard.wait()
 
     assert [broken] == caught
+
+
+async def test_nobody_else_may_read_the_database(backend: SqliteBackend) -> None:
+    """The database and the files beside it are their owner's alone, whatever the folder's mode."""
+    backend.folder.chmod(0o755)
+    async with backend.open() as store:
+        await furnish(store)
+
+        modes = {path.name: path.stat().st_mode & 0o777 for path in backend.folder.glob("relay.*")}
+
+    assert dict.fromkeys(("relay.db", "relay.db-shm", "relay.db-wal"), 0o600) == modes

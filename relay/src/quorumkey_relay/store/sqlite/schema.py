@@ -7,8 +7,10 @@ small state, ``documents`` the immutable document, ``decisions`` one row a decis
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from quorumkey_relay.identity.files import PRIVATE_FILE_MODE
 from quorumkey_relay.store.protocol import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -115,9 +117,14 @@ def connect(data_dir: Path, *, read_only: bool = False) -> sqlite3.Connection:
     was acknowledged survives power loss. The connection may be used by one thread at a time.
     Raises ``StoreUnavailable``.
     """
+    path = data_dir / DATABASE_NAME
     try:
+        # Made here, for its owner alone; SQLite gives the files beside it the same mode. One that
+        # is there is not opened: closing it again would drop this process's locks on it.
+        with suppress(FileExistsError):
+            path.touch(mode=PRIVATE_FILE_MODE, exist_ok=False)
         connection = sqlite3.connect(
-            data_dir / DATABASE_NAME,
+            path,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=STATEMENT_CACHE,
@@ -129,8 +136,8 @@ def connect(data_dir: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
-    except sqlite3.Error as error:
-        message = f"cannot open {data_dir / DATABASE_NAME}: {error}"
+    except (sqlite3.Error, OSError) as error:
+        message = f"cannot open {path}: {error}"
         raise StoreUnavailable(message) from error
     return connection
 
