@@ -305,6 +305,11 @@ class Relay:
             # An event stream outlives the look at its key; who may still read resumes by id.
             self.bulletin.end_feeds()
 
+    async def follow_changes(self) -> None:
+        """Follow what other processes changed now, without waiting for the store's next look."""
+        self.store.take_changes()
+        await asyncio.gather(*self._reactions)
+
     def _react(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._reactions.add(task)
