@@ -1,11 +1,11 @@
-"""Devices of the simulator: what a phone or a passkey signs."""
+"""Parts of the simulator: a clock, a stream, and what a phone or a passkey signs."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from quorumkey.protocol import (
     Decision,
@@ -23,11 +23,56 @@ from quorumkey_relay.usecases.commands import ApproverBody
 if TYPE_CHECKING:
     from quorumkey.protocol import DecisionValue
 
+START: Final = 1_800_000_000
 RP_ID: Final = "127.0.0.1"
 ORIGIN: Final = "http://127.0.0.1:8080"
 
 # WebAuthn Level 3, section 6.1.
 _PRESENT_AND_VERIFIED: Final = 0x05
+
+
+class ManualClock:
+    """A clock that moves when the test says so."""
+
+    def __init__(self, now: int = START) -> None:
+        self.seconds = now
+
+    def now(self) -> int:
+        """Seconds since the epoch."""
+        return self.seconds
+
+    def monotonic(self) -> float:
+        """The same, for limits."""
+        return float(self.seconds)
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass."""
+        self.seconds += seconds
+
+
+class SimStream:
+    """A device's open stream, with ``room`` for so many frames."""
+
+    def __init__(self, room: int = 1_000) -> None:
+        self.room = room
+        self.frames: list[dict[str, Any]] = []
+        self.closed_with: int | None = None
+
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame, if there is room."""
+        if len(self.frames) >= self.room:
+            return False
+        self.frames.append(json.loads(frame))
+        return True
+
+    def close(self, code: int) -> None:
+        """End with a code."""
+        self.closed_with = code
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the frames so far."""
+        return [str(frame["type"]) for frame in self.frames]
 
 
 @dataclass

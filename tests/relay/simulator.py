@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tests.relay.sim_devices import ORIGIN, SimDevice, SimPasskey
+import msgspec
+from tests.relay.sim_devices import ORIGIN, START, ManualClock, SimDevice, SimPasskey, SimStream
 
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Enrollment, Envelope, Kind, Push, Session, Unpair, sign
@@ -19,6 +20,7 @@ from quorumkey_relay.app import Relay, build
 from quorumkey_relay.config import Settings
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.principals import Integrator
+from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.store.protocol import PutIntegrator
 from quorumkey_relay.usecases.commands import (
@@ -60,10 +62,10 @@ __all__ = [
     "Simulator",
     "granted",
     "refused",
+    "shown",
     "simulator",
 ]
 
-START = 1_800_000_000
 AUDIENCE = ORIGIN
 ACME = Integrator("0190a000-0000-7000-8000-000000000001", "Acme Corp")
 UMBRELLA = Integrator("0190a000-0000-7000-8000-000000000002", "Umbrella")
@@ -88,23 +90,10 @@ async def refused(call: Awaitable[object]) -> Refusal:
     return answer
 
 
-class ManualClock:
-    """A clock that moves when the test says so."""
-
-    def __init__(self, now: int = START) -> None:
-        self.seconds = now
-
-    def now(self) -> int:
-        """Seconds since the epoch."""
-        return self.seconds
-
-    def monotonic(self) -> float:
-        """The same, for limits."""
-        return float(self.seconds)
-
-    def advance(self, seconds: int) -> None:
-        """Let time pass."""
-        self.seconds += seconds
+def shown(view: object) -> dict[str, Any]:
+    """A view as the HTTP layer writes it: JSON, absent members left out."""
+    read: dict[str, Any] = json.loads(msgspec.json.encode(view))
+    return read
 
 
 @dataclass(frozen=True)
@@ -125,31 +114,6 @@ class Asked:
         return str(self.answer["request_digest"])
 
 
-class SimStream:
-    """A device's open stream, with ``room`` for so many frames."""
-
-    def __init__(self, room: int = 1_000) -> None:
-        self.room = room
-        self.frames: list[dict[str, Any]] = []
-        self.closed_with: int | None = None
-
-    def offer(self, frame: bytes) -> bool:
-        """Take a frame, if there is room."""
-        if len(self.frames) >= self.room:
-            return False
-        self.frames.append(json.loads(frame))
-        return True
-
-    def close(self, code: int) -> None:
-        """End with a code."""
-        self.closed_with = code
-
-    @property
-    def types(self) -> list[str]:
-        """The types of the frames so far."""
-        return [str(frame["type"]) for frame in self.frames]
-
-
 class Simulator:
     """A started relay, an integrator, and short names for what people do."""
 
@@ -163,6 +127,16 @@ class Simulator:
     def fingerprint(self) -> str:
         """The relay's own."""
         return self.relay.keys.fingerprint(self.clock.now())
+
+    @property
+    def vault(self) -> Vault:
+        """What seals secrets in the data directory."""
+        return Vault.open_in(self.relay.settings.data_dir)
+
+    def on_disk(self) -> bytes:
+        """Every byte of the database as it lies on the disk."""
+        files = self.relay.settings.data_dir.glob("relay.db*")
+        return b"".join(path.read_bytes() for path in files)
 
     # Devices
 
@@ -365,6 +339,10 @@ class Simulator:
     async def cancel(self, request: Asked) -> RequestView:
         """The integrator takes a request back."""
         return await granted(self.use.cancel_request(integrator_id=ACME.id, request_id=request.id))
+
+    async def receipt(self, request: Asked) -> bytes:
+        """The receipt of a finished request."""
+        return await granted(self.use.read_receipt(integrator_id=ACME.id, request_id=request.id))
 
     async def events(self, integrator: Integrator = ACME) -> list[dict[str, Any]]:
         """Every event of an integrator so far."""
