@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.sqlite.reader import Reader
     from quorumkey_relay.store.sqlite.writer import Statement, Writer
 
-# One batch holds the event loop for about a millisecond.
+# One batch holds the event loop for about a millisecond, and for ten where each request names two
+# hundred devices.
 PRUNE_BATCH_ROWS: Final = 100
+PRUNE_BATCH_REQUESTS: Final = 10
 
 _BY_REQUEST: Final = (
     "DELETE FROM documents WHERE request = ?",
@@ -46,7 +48,7 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
     and answers went.
     """
     gone = 0
-    while old := reader.finished_before(requests_before, PRUNE_BATCH_ROWS):
+    while old := reader.finished_before(requests_before, PRUNE_BATCH_REQUESTS):
         statements: list[Statement] = []
         for number, payload in old:
             policy = RequestDocument.decode(payload).policy
