@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quorumkey.protocol import PublicKey, Session, b64encode, format_time
+from quorumkey_relay.domain.lifecycle import REVOKED
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.store.protocol import PutDevice
 from quorumkey_relay.usecases.views import ChallengeView, SessionView
@@ -85,4 +86,8 @@ class OpenSession:
             device = replace(device, session_key=key.compressed)
         if device != self.store.directory.device(device.fingerprint):
             await self.store.commit((PutDevice(device),))
+            # A revocation or unpairing that came meanwhile has ended what was open by then.
+            current = self.store.directory.device(device.fingerprint)
+            if current is None or not current.usable:
+                return REVOKED
         return None
