@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from tempfile import mkstemp
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def write_private(path: Path, data: bytes) -> None:
 
     The file appears under its name only when it is complete. Raises ``FileExistsError``.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE)
+    # A new name for each draft (mode 0600): one that a crash left behind is in nobody's way.
+    descriptor, name = mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = path.parent / name
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
