@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.relay.cli.past import make_past
+from tests.relay.cli.past import during, make_past
 from tests.relay.cli.prompt import running
 
-from quorumkey.protocol import PrivateKey
+from quorumkey.protocol import FcmAddress, PrivateKey
 from quorumkey_relay.store.sqlite.schema import MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.relay.cli.prompt import Operator
+    from tests.relay.simulator import Simulator
 
 NAMES = ["configuration", "folder", "secrets", "relay key", "database", "writing", "content"]
 
@@ -82,6 +83,37 @@ def test_a_chain_of_keys_is_followed(operator: Operator) -> None:
     _, findings = checked(operator)
 
     assert following == findings[NAMES.index("relay key")]["detail"]
+
+
+def test_what_is_sealed_opens_with_the_folders_key(operator: Operator) -> None:
+    """A push address that was sealed with another key than the folder's is found out."""
+
+    async def set_push(sim: Simulator) -> None:
+        alice = await sim.device("alice")
+        envelope = await sim.push(alice, FcmAddress("token"))
+        assert await sim.use.set_push(envelope=envelope) is None
+
+    during(operator.data_dir, set_push)
+    assert checked(operator)[0] == 0
+
+    (operator.data_dir / "secrets.key").write_bytes(bytes(32))
+
+    assert last_problem(operator) == (
+        "content",
+        "a sealed value does not open with the key of this data directory",
+    )
+
+
+def test_a_key_file_elsewhere(operator: Operator, tmp_path: Path) -> None:
+    """With ``key_file`` set, that key is the one that is looked at."""
+    path = tmp_path / "mine.pem"
+    path.touch(mode=0o600)
+    path.write_bytes(PrivateKey.generate().to_pem())
+    made = operator.json("init", "--integrator", "Acme Corp", "--key-file", str(path))
+
+    findings = operator.json("check", "--key-file", str(path))["checks"]
+
+    assert made["relay"] == findings[NAMES.index("relay key")]["detail"]
 
 
 def test_people_see_a_line_for_each(operator: Operator) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.relay.cli.past import Past, during, make_past
 from tests.relay.cli.prompt import COMMAND, NO_SUCH_DEVICE, NO_SUCH_ID, environment
-from tests.relay.simulator import ACME, UMBRELLA
+from tests.relay.simulator import ACME, UMBRELLA, SimDevice, granted
 
 if TYPE_CHECKING:
     from tests.relay.cli.prompt import Operator
@@ -64,6 +64,22 @@ def test_the_table_has_whole_fingerprints(operator: Operator, past: Past) -> Non
 
     assert line.startswith(past.alice.fingerprint)
     assert "Alice of Acme Corp" in line
+
+
+def test_a_person_without_a_name(operator: Operator) -> None:
+    """Somebody who was invited by id alone is listed by that id."""
+    acme = operator.init()["integrator"]["id"]
+    invited = operator.json("pairings", "create", "--integrator", acme, "--approver", "emp-17")
+
+    async def enroll(sim: Simulator) -> None:
+        envelope = await sim.enrollment(SimDevice("?"), invited["pairing_code"])
+        await granted(sim.enroll(envelope))
+
+    during(operator.data_dir, enroll)
+
+    (device,) = operator.json("devices", "list")
+    assert device["pairings"] == [{"integrator_id": acme, "approver": {"id": "emp-17"}}]
+    assert "emp-17 of Acme Corp" in operator("devices", "list").text
 
 
 def test_a_revoked_device_stays_in_the_list(operator: Operator, past: Past) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -168,6 +170,22 @@ def test_a_damaged_database_is_one_sentence(operator: Operator) -> None:
     (operator.data_dir / "relay.db").write_bytes(b"not a database" * 1_000)
 
     assert "file is not a database" in operator("keys", "list").refused(1)
+
+
+def test_a_migration_that_fails_is_one_sentence(operator: Operator) -> None:
+    """What the database itself refuses is told with its reason."""
+    operator.init()
+    with closing(sqlite3.connect(operator.data_dir / "relay.db")) as connection:
+        connection.execute("PRAGMA user_version = 0")
+
+    assert "already exists" in operator("keys", "list").refused(1)
+
+
+def test_what_a_terminal_would_obey_is_escaped(operator: Operator) -> None:
+    """Control characters in a path are printed as escapes."""
+    sentence = operator.bare("keys", "list", "--data-dir", "\x1b[31m\u202e").refused(1)
+
+    assert sentence.startswith("there is no relay in \\x1b[31m\\u202e;")
 
 
 def test_a_bug_is_one_sentence_too(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

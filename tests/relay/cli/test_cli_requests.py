@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.relay.cli.past import Past, make_past
+from tests.relay.cli.past import Past, during, make_past
 from tests.relay.cli.prompt import NO_SUCH_ID
 from tests.relay.simulator import ACME, UMBRELLA
 
 if TYPE_CHECKING:
     from tests.relay.cli.prompt import Operator
+    from tests.relay.simulator import Asked, Simulator
 
 
 @pytest.fixture
@@ -121,6 +122,40 @@ def test_people_see_all_of_it(operator: Operator, past: Past) -> None:
         "approval_request",
     ):
         assert line in printed
+
+
+def test_a_request_that_nobody_named_wants(operator: Operator) -> None:
+    """Without requester, parameters and decisions those are left out."""
+    asked: list[Asked] = []
+
+    async def ask(sim: Simulator) -> None:
+        asked.append(await sim.ask([await sim.device("alice")]))
+
+    during(operator.data_dir, ask)
+
+    printed = operator("requests", "show", asked[0].id).text
+    shown = operator.json("requests", "show", asked[0].id)
+    assert "Wanted by" not in printed
+    assert "Parameter" not in printed
+    assert "Nobody has decided.\nNobody was notified.\n" in printed
+    assert "requester" not in shown
+    assert [[], []] == [shown["decisions"], shown["deliveries"]]
+
+
+def test_a_notification_that_failed_says_why(operator: Operator) -> None:
+    """A delivery that was dropped shows the reason."""
+    asked: list[Asked] = []
+
+    async def ask(sim: Simulator) -> None:
+        alice = await sim.device("alice")
+        sim.listen(alice, room=0)
+        asked.append(await sim.ask([alice]))
+        await sim.relay.worker.drain()
+
+    during(operator.data_dir, ask)
+
+    (delivery,) = operator.json("requests", "show", asked[0].id)["deliveries"]
+    assert delivery["reason"] == "not_listening"
 
 
 def test_a_pending_request_has_no_end(operator: Operator, past: Past) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import traceback
 from importlib.metadata import version
 from pathlib import Path
@@ -192,8 +191,6 @@ def _sentences(error: Exception) -> Sequence[str]:
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
         return (f"{where}{error.strerror or error}",)
-    if isinstance(error, sqlite3.Error):
-        return (f"the database refused: {error}",)
     if isinstance(error, (ProtocolError, *_REFUSALS)):
         return (str(error),)
     frame = traceback.extract_tb(error.__traceback__)[-1]

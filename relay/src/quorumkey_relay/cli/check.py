@@ -5,7 +5,6 @@ Nothing is changed: no key is made and no database migrated.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 from contextlib import closing
@@ -48,7 +47,7 @@ _PROBLEMS: Final = (
     VaultError,
     sqlite3.Error,
 )
-_WORLD: Final = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,8 @@ def _folder(settings: Settings) -> str:
     if not has_database(directory):
         message = f"there is no relay in {directory}; run: quorumkey-relay init"
         raise Refused(message)
-    if directory.stat().st_mode & _WORLD:
+    if directory.stat().st_mode & _OTHERS_WRITE:
         message = f"{directory} can be written by others; run: chmod go-w {directory}"
-        raise Refused(message)
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        message = f"{directory} cannot be written by this user"
         raise Refused(message)
     return str(directory)
 

@@ -75,7 +75,7 @@ async def initialise(stage: Stage, data: Path, integrator: str) -> Initialised:
     process = await _start(
         stage, "init", "--data-dir", str(data), "--integrator", integrator, "--json", stderr=PIPE
     )
-    async with _ended(process):
+    async with ended(process):
         printed, said = await process.communicate()
     if process.returncode:
         raise RelayFailedError(said.decode("utf-8", "replace").strip())
@@ -92,7 +92,7 @@ async def served(stage: Stage, data: Path) -> AsyncGenerator[Serving]:
             *("serve", "--data-dir", str(data), "--host", "127.0.0.1", "--port", "0", "--json"),
             stderr=file.fileno(),
         )
-    async with _ended(process):
+    async with ended(process):
         line = await _first_line(process)
         if not line:
             raise RelayFailedError(_last_line(log))
@@ -111,7 +111,7 @@ async def _first_line(process: Process) -> bytes:
 
 
 @asynccontextmanager
-async def _ended(process: Process) -> AsyncGenerator[None]:
+async def ended(process: Process) -> AsyncGenerator[None]:
     """See to it that the process has ended when the context has, however it ends."""
     try:
         yield

@@ -16,7 +16,7 @@ from quorumkey.device import (
     visible_json,
 )
 from quorumkey.protocol import strict_json
-from quorumkey_relay.demo.phones import Phone, PhoneFailedError, Phones, home_of
+from quorumkey_relay.demo.phones import Phone, Phones, home_of
 from quorumkey_relay.demo.process import initialise, served
 from quorumkey_relay.demo.proof import refusal, verify, with_one_byte_changed
 from quorumkey_relay.demo.stage import Board, Seat
@@ -60,12 +60,15 @@ async def play(scenario: Scenario, stage: Stage, folder: Path) -> Summary:
     made = await initialise(stage, data, scenario.integrator)
     async with served(stage, data) as serving:
         stage.say(f"{serving.url} serves, with its database in {data / 'relay.db'}")
-        async with await _integrator(made, serving) as client:
+        async with await trusting_client(made, serving) as client:
             return await _with_client(client, scenario, stage, folder)
 
 
-async def _integrator(made: Initialised, serving: Serving) -> AsyncClient:
-    """Return the integrator's client, which trusts the key that ``init`` named and no other."""
+async def trusting_client(made: Initialised, serving: Serving) -> AsyncClient:
+    """Return the integrator's client, which trusts the key that ``init`` named and no other.
+
+    Raises ``UnexpectedOutcomeError`` where another relay answers.
+    """
     async with AsyncClient(serving.url, made.api_key) as stranger:
         key = (await stranger.info()).relay_public_key
     if key.fingerprint != made.relay:
@@ -80,16 +83,15 @@ async def _with_client(
     client: AsyncClient, scenario: Scenario, stage: Stage, folder: Path
 ) -> Summary:
     stage.act("Phones, each with a key that never leaves it")
-    cast = [
+    phones = [
         await _enrol(client, stage, folder, person, circle.name)
         for circle in scenario.groups
         for person in circle.people
     ]
-    play = _Play(client, scenario, stage, folder, cast)
     try:
-        return await play.run()
+        return await _Play(client, scenario, stage, folder, phones).run()
     finally:
-        for phone in cast:
+        for phone in phones:
             await phone.device.close()
 
 
@@ -119,13 +121,13 @@ class _Play:
         scenario: Scenario,
         stage: Stage,
         folder: Path,
-        cast: list[Phone],
+        phones: list[Phone],
     ) -> None:
         self._client = client
         self._scenario = scenario
         self._stage = stage
         self._folder = folder
-        self._phones = Phones(cast, self._noticed)
+        self._phones = Phones(phones, self._noticed)
         self._board: Board | None = None
 
     async def run(self) -> Summary:
@@ -180,7 +182,7 @@ class _Play:
             for answer in question.answers:
                 await self._stage.beat()
                 await self._answer(created.request_id, answer)
-            outcome = await self._client.requests.wait(created)
+            outcome = await self._client.requests.wait(created, timeout=PATIENCE_SECONDS)
             board.status = outcome.status.value
         return created, outcome
 
@@ -251,9 +253,8 @@ class _Play:
     def _show(self, phone: Phone, request: DeviceRequest) -> None:
         """Print what the phone has checked and shows before it asks."""
         document = request.document
-        if document is None:
-            message = f"{phone.person.name}'s phone cannot show the request"
-            raise PhoneFailedError(message)
+        if document is None:  # the phone would have had a problem with it
+            raise AssertionError
         self._stage.say(f"{phone.person.name}'s phone shows, checked against the relay's key:")
         self._stage.row("  from", visible(document.integrator.name or document.integrator.id))
         self._stage.row("  action", visible(document.action.description))
@@ -296,13 +297,13 @@ class _Play:
         await self._stage.beat()
         other = self._scenario.other()
         attempts = (
-            ("one byte changed", refusal(with_one_byte_changed(evidence), policy)),
-            (f"held up for: {visible(other.description)}", refusal(evidence, policy, action=other)),
+            ("with one byte changed", refusal(with_one_byte_changed(evidence), policy)),
+            (f"for “{visible(other.description)}”", refusal(evidence, policy, action=other)),
         )
         for what, refused in attempts:
             self._stage.say(
-                f"{what} → refused at step {refused.step} ({refused.reason.value}):"
-                f" {refused.message}",
+                f"the receipt {what}: refused at step {refused.step}"
+                f" ({refused.reason.value}): {refused.message}",
                 mood="rejected",
             )
             await self._stage.beat()

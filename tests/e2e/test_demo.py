@@ -1,0 +1,285 @@
+"""``make demo``: what it shows, that it shows what happened, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SCENARIO = Path("relay/src/quorumkey_relay/demo/scenario.json")
+COMMAND = (sys.executable, "-m", "quorumkey_relay.demo")
+DEMO_SECONDS = 60
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    """A newcomer's variables, with temporary files in a folder of the test."""
+    kept = {name: value for name, value in os.environ.items() if "QUORUMKEY" not in name}
+    return kept | {"TMPDIR": str(temporary)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a demonstration left on the screen and on the disk."""
+
+    status: int
+    out: str
+    err: str
+    left: Sequence[Path]
+
+    @property
+    def lines(self) -> list[str]:
+        """What was printed, line by line, without indentation."""
+        return [line.strip() for line in self.out.splitlines()]
+
+    def said(self, pattern: str) -> list[str]:
+        """The lines that match."""
+        return [line for line in self.lines if re.search(pattern, line)]
+
+
+def show(temporary: Path, *arguments: str) -> Shown:
+    """Run the demonstration to its end."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(temporary),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEMO_SECONDS,
+        check=False,
+    )
+    return Shown(done.returncode, done.stdout, done.stderr, list(temporary.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """The demonstration as everybody sees it first."""
+    return show(tmp_path_factory.mktemp("tmp"))
+
+
+def test_it_ends_well(shown: Shown) -> None:
+    """It exits 0, says nothing on standard error and leaves no temporary file."""
+    assert (0, "", []) == (shown.status, shown.err, shown.left)
+
+
+def test_two_groups_approve(shown: Shown) -> None:
+    """It prints whose approval the receipt proves."""
+    assert "approved by: Engineering, Security" in shown.lines
+
+
+def test_five_phones_are_paired(shown: Shown) -> None:
+    """Everybody's phone is shown with its own fingerprint and pictogram."""
+    paired = shown.said(r"^\w+ of \w+: [0-9a-f]{16}… .+ paired with Acme Corp$")
+
+    assert ["Alice", "Bob", "Carol", "Dave", "Eve"] == [line.split()[0] for line in paired]
+    assert len({line.split()[3] for line in paired}) == 5
+
+
+def test_everybody_is_notified(shown: Shown) -> None:
+    """The relay's own delivery log names each group with as many phones as it has."""
+    told = shown.said("^notified and shown: ")
+
+    everybody = "Engineering 2 by websocket, Security 1 by websocket, Operations 2 by websocket"
+    assert [f"notified and shown: {everybody}"] * 2 == told
+
+
+def test_phones_show_what_is_signed(shown: Shown) -> None:
+    """Whoever decides sees action, parameters, quorum and own group first."""
+    before, _, after = shown.out.partition("Alice's phone shows")
+    screen = after.partition("Alice signs")[0]
+
+    assert before
+    for shown_first in (
+        "Cold boot engine ENG-001",
+        'engine_id "ENG-001"',
+        'ticket    "MAINT-1234"',
+        "2 of Engineering, Security, Operations",
+        "you are   Engineering",
+    ):
+        assert shown_first in screen
+
+
+def test_the_quorum_grows(shown: Shown) -> None:
+    """Alice's approval is one of two groups, Carol's the second and the end."""
+    assert [
+        "Alice signs approve → pending, 1 of 2 groups",
+        "Carol signs approve → approved, 2 of 2 groups",
+    ] == shown.said("signs approve")
+
+
+def test_forgeries_are_refused_with_the_reason(shown: Shown) -> None:
+    """A receipt with a changed byte fails its signature, the genuine one another action."""
+    changed, other = shown.said("refused at step")
+
+    assert changed == (
+        "the receipt with one byte changed: refused at step 1 (untrusted_relay):"
+        " The signature is not valid."
+    )
+    assert other == (
+        "the receipt for “Cold boot engine ENG-002”: refused at step 4 (action_mismatch):"
+        " Another action was approved."
+    )
+
+
+def test_the_second_request_is_denied(shown: Shown) -> None:
+    """Bob's denial ends the other request, and everybody else is told."""
+    assert shown.said("^Bob signs deny: .+ → rejected, 0 of 2 groups$")
+    assert len(shown.said("told: rejected$")) == 4
+    assert shown.lines[-1].startswith("rejected: Acme Corp does not act")
+
+
+def test_its_words_come_from_the_scenario(tmp_path: Path) -> None:
+    """With another file other people approve another action, and no word of the first is left."""
+    scenario: dict[str, Any] = {
+        "integrator": "Umbrella",
+        "required": 1,
+        "groups": [
+            {"name": "Pilots", "people": [{"id": "p1", "name": "Pia"}]},
+            {"name": "Crew", "people": [{"id": "c1", "name": "Quinn"}]},
+        ],
+        "approved": {
+            "action": {"type": "launch", "description": "Launch", "params": {"pad": 39}},
+            "expires_in_seconds": 60,
+            "answers": [{"person": "c1", "decision": "approve"}],
+        },
+        "another_action": {"type": "launch", "description": "Land"},
+        "denied": {
+            "action": {"type": "launch", "description": "Launch again"},
+            "expires_in_seconds": 60,
+            "answers": [{"person": "p1", "decision": "deny"}],
+        },
+    }
+    path, temporary = tmp_path / "mine.json", tmp_path / "tmp"
+    path.write_text(json.dumps(scenario))
+    temporary.mkdir()
+
+    shown = show(temporary, "--scenario", str(path))
+
+    assert (0, "") == (shown.status, shown.err)
+    assert "approved by: Crew" in shown.lines
+    assert "Quinn signs approve → approved, 1 of 1 groups" in shown.lines
+    assert "Pia signs deny → rejected, 0 of 1 groups" in shown.lines
+    known = json.loads(SCENARIO.read_text(encoding="utf-8"))
+    names = [known["integrator"], *(group["name"] for group in known["groups"])]
+    names += [person["name"] for group in known["groups"] for person in group["people"]]
+    assert [] == [name for name in names if re.search(rf"\b{name}\b", shown.out)]
+
+
+@pytest.mark.parametrize(
+    ("question", "answers", "sentence"),
+    [
+        (
+            "approved",
+            [{"person": "alice", "decision": "deny"}],
+            "the demonstration failed: the request ended as rejected.",
+        ),
+        (
+            "denied",
+            [{"person": who, "decision": "approve"} for who in ("alice", "carol")],
+            "the demonstration failed: the request ended as approved.",
+        ),
+        (
+            "approved",
+            [{"person": "zoe", "decision": "approve"}],
+            "the demonstration failed: this is no scenario: zoe is in no group.",
+        ),
+    ],
+    ids=["denied", "approved", "nobody"],
+)
+def test_another_end_is_a_failure(
+    tmp_path: Path, question: str, answers: list[dict[str, str]], sentence: str
+) -> None:
+    """What does not end as it should exits 1 with one sentence and leaves nothing behind."""
+    scenario = json.loads(SCENARIO.read_text(encoding="utf-8"))
+    scenario[question]["answers"] = answers
+    path, temporary = tmp_path / "mine.json", tmp_path / "tmp"
+    path.write_text(json.dumps(scenario))
+    temporary.mkdir()
+
+    shown = show(temporary, "--scenario", str(path))
+
+    assert (1, f"quorumkey-relay: {sentence}\n") == (shown.status, shown.err)
+    assert [] == shown.left
+
+
+def test_programs_get_the_result(tmp_path: Path) -> None:
+    """With ``--json`` standard output is one document, and the story goes to standard error."""
+    shown = show(tmp_path, "--json")
+
+    assert shown.status == 0
+    assert json.loads(shown.out) == {
+        "approved_by": ["Engineering", "Security"],
+        "refused": ["untrusted_relay", "action_mismatch"],
+        "denied": "rejected",
+    }
+    assert "Alice signs approve" in shown.err
+
+
+def test_a_terminal_shows_the_board_live(tmp_path: Path) -> None:
+    """In a terminal the phones' states and the quorum are drawn again as they change."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "--pace", "0.01"],
+        env=environment(tmp_path) | {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "50"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(theirs)
+        screen = b""
+        while chunk := _read(ours):
+            screen += chunk
+        os.close(ours)
+        _, said = process.communicate(timeout=DEMO_SECONDS)
+
+    text = screen.decode()
+    assert (0, b"") == (process.returncode, said)
+    assert text.count("Cold boot engine ENG-001") > 10
+    quorum = [text.index(marks) for marks in ("□□  0 of 2", "■□  1 of 2", "■■  2 of 2")]
+    assert sorted(quorum) == quorum
+    assert "\x1b[1A" in text
+
+
+def _read(terminal: int) -> bytes:
+    """What the terminal shows next; nothing once the program has gone."""
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    """Interrupted in the middle it exits 130; relay and temporary files are gone."""
+    with subprocess.Popen(
+        [*COMMAND, "--pace", "30"],
+        env=environment(tmp_path) | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        url = next(line for line in process.stdout if " serves, " in line).split()[0]
+        assert any(tmp_path.iterdir())
+        process.send_signal(number)
+        _, said = process.communicate(timeout=DEMO_SECONDS)
+
+    assert (130, "") == (process.returncode, said)
+    assert [] == list(tmp_path.iterdir())
+    host, _, port = url.removeprefix("http://").partition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
