@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -12,11 +13,14 @@ from quorumkey_relay.usecases.advance import advance
 from quorumkey_relay.usecases.idempotency import ANSWER_LIFETIME_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
 
 SECONDS_PER_DAY: Final = 86_400
+SWEEP_BATCH_REQUESTS: Final = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,19 +48,36 @@ class Sweeper:
         """Write down every timeout that has come; return how many."""
         now = self.clock.now()
         count = 0
-        while self._due and self._due[0][0] <= now:
-            _, request_id = self._due[0]
-            stored = self.store.find_pending(request_id)
-            if stored is not None:
-                events = lifecycle.expire(stored.terms, stored.state, now)
-                if events:
-                    try:
-                        await self.store.commit(advance(stored, events, mint=self.mint)[1])
-                    except Conflict:
-                        continue
-                    count += 1
-            heapq.heappop(self._due)
+        while batch := self._next(now):
+            try:
+                count += await self._end(batch, now)
+            except BaseException:
+                # Another time; what was written nevertheless is not pending any more by then.
+                for due in batch:
+                    heapq.heappush(self._due, due)
+                raise
         return count
+
+    def _next(self, now: int) -> list[tuple[int, str]]:
+        batch: list[tuple[int, str]] = []
+        while self._due and self._due[0][0] <= now and len(batch) < SWEEP_BATCH_REQUESTS:
+            batch.append(heapq.heappop(self._due))
+        return batch
+
+    async def _end(self, batch: list[tuple[int, str]], now: int) -> int:
+        """End what is still open; the commits of a batch wait for the disk together."""
+        commits: list[Awaitable[None]] = []
+        for due in batch:
+            stored = self.store.find_pending(due[1])
+            events = () if stored is None else lifecycle.expire(stored.terms, stored.state, now)
+            if stored is None or not events:
+                continue
+            try:
+                commits.append(self.store.commit(advance(stored, events, mint=self.mint)[1]))
+            except Conflict:
+                heapq.heappush(self._due, due)
+        await asyncio.gather(*commits)
+        return len(commits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
