@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from quorumkey.protocol import PasskeyPolicy
+from quorumkey_attestation import NoEvidence
 from quorumkey_relay.api.ratelimit import RateLimiter
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.delivery.challenges import Challenges
@@ -33,7 +34,7 @@ from quorumkey_relay.store.protocol import (
 from quorumkey_relay.store.sqlite import SqliteStore
 from quorumkey_relay.usecases.answer import AnswerRequest
 from quorumkey_relay.usecases.ask import AskApproval
-from quorumkey_relay.usecases.attest import NoAttestation
+from quorumkey_relay.usecases.attest import AttestEnrollment
 from quorumkey_relay.usecases.authenticate import Authenticator
 from quorumkey_relay.usecases.bulletin import Bulletin
 from quorumkey_relay.usecases.catalog import UseCases
@@ -239,7 +240,7 @@ class Relay:
                 vault=vault,
                 nonces=nonces,
                 policy=policy,
-                attestor=NoAttestation(policy),
+                attestor=AttestEnrollment(policy=policy, verifier=NoEvidence()),
             ),
             decide=AnswerRequest(
                 store=store,

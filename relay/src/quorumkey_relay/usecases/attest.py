@@ -1,17 +1,27 @@
-"""The port of attestation, and the one format of this release: none (PROTOCOL §4.3, §4.6)."""
+"""What an enrolment's evidence proves, and whether policy accepts it (PROTOCOL §4.3, §4.6).
+
+The evidence itself is judged by a verifier of `quorumkey_attestation`; this release is set up with
+the one for the format ``none``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
-from msgspec import UNSET
 
+from quorumkey.protocol import PublicKey, b64decode
+from quorumkey.protocol.limits import NONCE_BYTES
+from quorumkey_attestation import Assurance, AttestationError, Expectation
 from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorumkey.protocol import Enrollment
+    from quorumkey_attestation import Verifier
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
 
@@ -19,10 +29,19 @@ ATTESTATION_REQUIRED = Refusal(
     "attestation_required",
     "This relay pairs only devices that prove where their key lives; send attestation evidence.",
 )
-UNSUPPORTED = Refusal(
-    "attestation_rejected", "This relay verifies no evidence of this format; enrol without it."
+OTHER_MEMBERS = Refusal(
+    "invalid_request", "attestation: send exactly the members that its format has."
 )
-MEMBERS_WITH_NONE = Refusal("invalid_request", "attestation: format none has no other member.")
+
+#: The members of each format, beside ``format`` itself (PROTOCOL §4.3).
+MEMBERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "none": (),
+        "apple-app-attest": ("key_id", "object"),
+        "android-key": ("chain",),
+        "webauthn": ("attestation_object", "client_data_json"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +65,31 @@ class Attestor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NoAttestation:
-    """Accepts the format ``none`` alone, unless attestation is required."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttestEnrollment:
+    """Judges evidence by ``verifier`` and holds the level to the relay's policy."""
 
     policy: Policy
+    verifier: Verifier
 
     async def __call__(
         self, enrollment: Enrollment, attestation: AttestationBody | None, *, now: int
     ) -> Verdict | Refusal:
-        """Return that nothing is proved; see ``Attestor``."""
-        del enrollment, now
-        if attestation is not None and attestation.format != "none":
-            return UNSUPPORTED
-        if attestation is not None and any(
-            getattr(attestation, name) is not UNSET
-            for name in attestation.__struct_fields__
-            if name != "format"
-        ):
-            return MEMBERS_WITH_NONE
-        if self.policy.attestation == "required":
+        """See ``Attestor``; raises nothing that a device can cause."""
+        evidence = {"format": "none"} if attestation is None else msgspec.to_builtins(attestation)
+        if evidence.keys() != {"format", *MEMBERS[evidence["format"]]}:
+            return OTHER_MEMBERS
+        expected = Expectation(
+            nonce=b64decode(enrollment.nonce, field="nonce", length=NONCE_BYTES),
+            device_public_key=PublicKey.from_base64(enrollment.device_public_key).compressed,
+            now=now,
+        )
+        try:
+            result = self.verifier.verify(evidence, expected)
+        except AttestationError as error:
+            return Refusal("attestation_rejected", str(error), {"reason": error.reason.value})
+        if self.policy.attestation == "required" and result.assurance is Assurance.NONE:
             return ATTESTATION_REQUIRED
-        evidence = None if attestation is None else msgspec.json.encode(attestation)
-        return Verdict(None, evidence)
+        kept = None if attestation is None else msgspec.json.encode(attestation)
+        proved = None if result.assurance is Assurance.NONE else result.assurance.value
+        return Verdict(proved, kept)
