@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.store.protocol import IdempotentAnswer, KeepAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from quorumkey_relay.store.protocol import Commit, Store
 
@@ -55,11 +56,17 @@ class Idempotent:
         ``create`` returns the answer and the writes it needs, or why not.
         """
         if claim is None:
-            return await self._first(create, keep=None)
+            made = create()
+            if isinstance(made, Refusal):
+                return made
+            answer, writes = made
+            await self._store.commit(writes)
+            return answer
         running = (integrator_id, claim.path, claim.key)
         if running in self._running:
             return STILL_RUNNING
         self._running.add(running)
+        committing: asyncio.Future[None] | None = None
         try:
             known = await self._store.answer(
                 integrator_id=integrator_id, path=claim.path, key=claim.key
@@ -67,35 +74,28 @@ class Idempotent:
             if known is not None and now < known.created_at + ANSWER_LIFETIME_SECONDS:
                 same = hmac.compare_digest(known.body_digest, claim.body_digest)
                 return known.answer if same else OTHER_BODY
-
-            def keep(answer: bytes) -> KeepAnswer:
-                return KeepAnswer(
-                    IdempotentAnswer(
-                        integrator_id=integrator_id,
-                        path=claim.path,
-                        key=claim.key,
-                        body_digest=claim.body_digest,
-                        answer=answer,
-                        created_at=now,
-                    )
-                )
-
-            return await self._first(create, keep=keep)
+            made = create()
+            if isinstance(made, Refusal):
+                return made
+            answer, writes = made
+            kept = KeepAnswer(_kept(claim, integrator_id, answer, now))
+            committing = asyncio.ensure_future(self._store.commit((*writes, kept)))
+            # Whoever goes away leaves the commit running: the key is taken until it is done.
+            await asyncio.shield(committing)
+            return answer
         finally:
-            self._running.discard(running)
+            if committing is None or committing.done():
+                self._running.discard(running)
+            else:
+                committing.add_done_callback(lambda _: self._running.discard(running))
 
-    async def _first(
-        self,
-        create: Callable[[], tuple[bytes, Commit] | Refusal],
-        *,
-        keep: Callable[[bytes], KeepAnswer] | None,
-    ) -> bytes | Refusal:
-        made = create()
-        if isinstance(made, Refusal):
-            return made
-        answer, writes = made
-        if keep is not None:
-            writes = (*writes, keep(answer))
-        done: Awaitable[None] = self._store.commit(writes)
-        await done
-        return answer
+
+def _kept(claim: Idempotency, integrator_id: str, answer: bytes, now: int) -> IdempotentAnswer:
+    return IdempotentAnswer(
+        integrator_id=integrator_id,
+        path=claim.path,
+        key=claim.key,
+        body_digest=claim.body_digest,
+        answer=answer,
+        created_at=now,
+    )
