@@ -72,7 +72,11 @@ class Attempt:
         )
         if "signature" in faults:
             envelope = replace(envelope, signature=alice.key.sign(b"something else"))
-        evidence = AttestationBody("android-key") if "attestation" in faults else None
+        evidence = (
+            AttestationBody("android-key", chain=["AA==", "AA=="])
+            if "attestation" in faults
+            else None
+        )
         return await refused(sim.enroll(envelope, attestation=evidence))
 
 
