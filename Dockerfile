@@ -1,7 +1,9 @@
 # The relay in a container. Nothing but /data is written, so the root file system can be read-only:
 #
 #   docker build -t quorumkey-relay .
-#   docker run --read-only --cap-drop ALL -v quorumkey:/data -p 127.0.0.1:8080:8080 quorumkey-relay
+#   docker run --read-only --cap-drop ALL -v quorumkey:/data -p 127.0.0.1:8080:8080 \
+#     -e QUORUMKEY_RELAY_PUBLIC_URL=https://relay.example.com -e QUORUMKEY_RELAY_ATTESTATION=off \
+#     quorumkey-relay
 #
 # compose.yaml says the same with every guard spelled out.
 
