@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -59,7 +60,7 @@ from quorumkey_relay.usecases.standing import RemoveDevice, Standing, UnpairDevi
 from quorumkey_relay.usecases.watch import WatchEvents
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.config import Settings
@@ -299,9 +300,9 @@ class Relay:
 
     def _changed(self, kind: Change, key: str) -> None:
         if kind == "device":
-            self._react(self.standing.revoked_elsewhere(key))
+            self._react(partial(self.standing.revoked_elsewhere, key))
         elif kind == "succession":
-            self._react(self._take_successions())
+            self._react(self._take_successions)
         elif kind == "api_key":
             # An event stream outlives the look at its key; who may still read resumes by id.
             self.bulletin.end_feeds()
@@ -311,8 +312,8 @@ class Relay:
         self.store.take_changes()
         await asyncio.gather(*self._reactions)
 
-    def _react(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+    def _react(self, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self._until_done(work))
         self._reactions.add(task)
         task.add_done_callback(self._reacted)
 
@@ -320,6 +321,16 @@ class Relay:
         self._reactions.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("change_not_followed", exc_info=error)
+
+    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work``, again and again while the store cannot be reached: it is told only once."""
+        while True:
+            try:
+                return await work()
+            except StoreUnavailable:
+                if self._closing:
+                    raise
+                await asyncio.sleep(SWEEP_SECONDS)
 
     async def _take_successions(self) -> None:
         self.keys.take_successions(self.settings.data_dir, await self.store.successions())

@@ -14,7 +14,10 @@ from quorumkey.protocol import Receipt, parse_envelope
 from quorumkey_relay.store.protocol import StoreUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from pathlib import Path
+
+    from quorumkey_relay.store.protocol import Commit
 
 pytestmark = pytest.mark.anyio
 
@@ -86,3 +89,40 @@ async def test_others_in_its_group_still_count(sim: Simulator, elsewhere: Sqlite
     receipt = Receipt.decode(parse_envelope(json.loads(evidence)).payload)
     signers = [envelope.keyid for envelope in receipt.decisions]
     assert [deputy.fingerprint, bob.fingerprint] == signers
+
+
+async def test_what_follows_is_written_when_the_store_works_again(
+    sim: Simulator, elsewhere: SqliteBackend
+) -> None:
+    """A change is told once, so the relay does not forget it over a store that failed."""
+    alice, bob = await sim.devices("alice", "bob")
+    request = await sim.ask([alice], [bob], required=2, reject_policy="quorum_impossible")
+    await sim.approve(request, alice)
+    revoke(sim, elsewhere, alice)
+    with elsewhere.unwritable():
+        elsewhere.follow(sim.store)
+        await asyncio.sleep(0)  # what follows begins
+        with pytest.raises(StoreUnavailable):
+            await sim.store.settled()
+
+    await sim.relay.follow_changes()
+
+    assert "rejected" == (await sim.read(request)).status
+
+
+async def test_a_relay_that_goes_down_gives_up(
+    sim: Simulator, elsewhere: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be written is taken up by the next start."""
+
+    def fail(_: Commit) -> Awaitable[None]:
+        raise StoreUnavailable
+
+    alice, bob = await sim.devices("alice", "bob")
+    await sim.approve(await sim.ask([alice], [bob], required=2), alice)
+    revoke(sim, elsewhere, alice)
+    monkeypatch.setattr(sim.store, "commit", fail)
+    sim.relay.begin_shutdown()
+
+    with pytest.raises(StoreUnavailable):
+        await sim.relay.follow_changes()
