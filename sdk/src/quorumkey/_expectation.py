@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from quorumkey.errors import ProtocolError
@@ -60,7 +60,7 @@ class Expectation:
     action: Action
     policy: Policy
     requester: Party | None
-    match_code: str | None
+    match_code: str | None = field(repr=False)
     passkeys: PasskeyPolicy | None
 
 

@@ -24,7 +24,7 @@ from another, so using it takes the caller's explicit word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from quorumkey._expectation import UnsafeAny, expect
@@ -86,7 +86,7 @@ class VerificationPolicy:
     nonce: str | None = None
     now: int | None = None
     requester: Party | None = None
-    match_code: str | None = None
+    match_code: str | None = field(default=None, repr=False)
     webauthn: PasskeyPolicy | None = None
 
     def __post_init__(self) -> None:

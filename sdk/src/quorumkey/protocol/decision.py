@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
 
@@ -74,7 +74,7 @@ class Decision(Statement):
     device: str
     decided_at: int
     reason: str | None = None
-    code: str | None = None
+    code: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check every member.

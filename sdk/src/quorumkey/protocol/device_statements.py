@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
@@ -69,7 +69,7 @@ class Enrollment(Statement):
     relay: str
     audience: str
     nonce: str
-    pairing_code: str
+    pairing_code: str = field(repr=False)
     device_public_key: str
     platform: Platform
     session_public_key: str | None = None
@@ -237,7 +237,7 @@ class Push(Statement):
     relay: str
     nonce: str
     device: str
-    push: PushAddress
+    push: PushAddress = field(repr=False)
 
     def __post_init__(self) -> None:
         """Check every member.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
@@ -74,7 +74,7 @@ class ApnsAddress:
     """
 
     channel: ClassVar[Literal["apns"]] = "apns"
-    token: str
+    token: str = field(repr=False)
     topic: str
     environment: ApnsEnvironment
 
@@ -115,7 +115,7 @@ class FcmAddress:
     """
 
     channel: ClassVar[Literal["fcm"]] = "fcm"
-    token: str
+    token: str = field(repr=False)
 
     def __post_init__(self) -> None:
         """Check the form of the token.
@@ -147,9 +147,9 @@ class WebPushAddress:
     """
 
     channel: ClassVar[Literal["webpush"]] = "webpush"
-    endpoint: str
-    p256dh: str
-    auth: str
+    endpoint: str = field(repr=False)
+    p256dh: str = field(repr=False)
+    auth: str = field(repr=False)
 
     def __post_init__(self) -> None:
         """Check the form of each member.
