@@ -108,9 +108,7 @@ class SqliteStore:
             self._connection,
             on_durable=self._durable,
             on_failure=self._recover,
-            # Nobody else writes from here to the commit, so events are told in the order in
-            # which they stand in the stream; one told late would be skipped by who resumes.
-            on_begin=self.take_changes,
+            on_begin=self._hear_others_first,
             on_transaction=self._on_transaction,
         )
         self._poller = asyncio.create_task(self._poll())
@@ -208,6 +206,14 @@ class SqliteStore:
                 self.take_changes()
             except Exception as error:  # noqa: BLE001 - revocations are still to be heard of
                 _complain(error)
+
+    def _hear_others_first(self) -> None:
+        # Nobody else writes from here to the commit, so events are told in the order in which
+        # they stand in the stream; one told late would be skipped by who resumes after ours.
+        # The writer's connection is asked: it is up to date, which the other would have to become.
+        (last,) = self._connection.execute("SELECT max(seq) FROM changes").fetchone()
+        if (last or 0) > self._seen_change:
+            self.take_changes()
 
     def take_changes(self) -> None:
         """Read what other processes changed since the last call, if anything."""
