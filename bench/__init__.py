@@ -1,0 +1,1 @@
+"""The benchmark behind docs/performance.md; start it with ``python -m bench``."""
