@@ -359,3 +359,14 @@ async def test_every_decision_is_observed(sim: Simulator) -> None:
 
     for outcome in ("accepted", "already_decided", "invalid_signature"):
         assert f'quorumkey_decisions_total{{outcome="{outcome}"}} 1.0' in text
+
+
+@pytest.mark.parametrize("payload", [b"", b"no JSON", b"\xff", b'{"v":1,"v":1}', b"[]", b"{}"])
+async def test_a_payload_that_is_no_decision(sim: Simulator, payload: bytes) -> None:
+    """Step 4: whatever is wrong with signed bytes, the request is what is invalid."""
+    alice = await sim.device("alice")
+    request = await sim.ask([alice])
+
+    refusal = await send(sim, request, alice.sign(Kind.DECISION, payload))
+
+    assert "invalid_request" == refusal.code

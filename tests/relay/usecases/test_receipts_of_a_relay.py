@@ -66,13 +66,14 @@ async def proof(
 ) -> VerifiedReceipt:
     """Check a request's receipt as its integrator does."""
     policy: dict[str, Any] = {"action": ACTION, "required": 1, "now": sim.clock.now()}
+    policy.update(expected)
     return verify_receipt(
         await sim.receipt(request),
         relay_public_keys=[sim.relay.keys.current(sim.clock.now()).public_key],
         integrator_id=ACME.id,
         nonce=NONCE,
         groups=named(*groups),
-        **(policy | expected),
+        **policy,
     )
 
 
