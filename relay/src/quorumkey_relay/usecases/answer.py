@@ -93,13 +93,18 @@ class AnswerRequest:
         if device is None:
             message = f"device {envelope.keyid} stands in a request but is not stored"
             raise LookupError(message)
-        return verify_statement(
-            envelope,
-            Decision,
-            key=PublicKey.from_compressed(device.public_key),
-            form=device.form,
-            passkeys=self.policy.passkeys,
-        )
+        try:
+            return verify_statement(
+                envelope,
+                Decision,
+                key=PublicKey.from_compressed(device.public_key),
+                form=device.form,
+                passkeys=self.policy.passkeys,
+            )
+        except ProtocolError as error:
+            if error.code == "invalid_json":  # the payload's; the body was JSON (§5, step 4)
+                raise ProtocolError("invalid_request", f"envelope.payload: {error}") from None
+            raise
 
     async def _judge(
         self, stored: Stored, verified: Verified[Decision], now: int
