@@ -150,7 +150,7 @@ def test_its_words_come_from_the_scenario(tmp_path: Path) -> None:
             {"name": "Crew", "people": [{"id": "c1", "name": "Quinn"}]},
         ],
         "approved": {
-            "action": {"type": "launch", "description": "Launch", "params": {"pad": 39}},
+            "action": {"type": "launch", "description": "Launch", "params": {"crew": ["Pia"]}},
             "expires_in_seconds": 60,
             "answers": [{"person": "c1", "decision": "approve"}],
         },
@@ -169,6 +169,7 @@ def test_its_words_come_from_the_scenario(tmp_path: Path) -> None:
 
     assert (0, "") == (shown.status, shown.err)
     assert "approved by: Crew" in shown.lines
+    assert '"Pia"' in shown.lines
     assert "Quinn signs approve → approved, 1 of 1 groups" in shown.lines
     assert "Pia signs deny → rejected, 0 of 1 groups" in shown.lines
     known = json.loads(SCENARIO.read_text(encoding="utf-8"))

@@ -128,7 +128,7 @@ class _Play:
         self._stage = stage
         self._folder = folder
         self._phones = Phones(phones, self._noticed)
-        self._board: Board | None = None
+        self._board = self._new_board("")
 
     async def run(self) -> Summary:
         async with asyncio.TaskGroup() as tasks:
@@ -167,8 +167,8 @@ class _Play:
         """Send a request, let people answer, and wait until it has ended."""
         action = question.asked()
         self._stage.act(f"{self._scenario.integrator} asks: {visible(action.description)}")
-        board = self._new_board(visible(action.description))
-        with self._stage.watching(board):
+        self._board = self._new_board(visible(action.description))
+        with self._stage.watching(self._board):
             created = await self._client.requests.create(
                 action=action,
                 groups=[
@@ -183,14 +183,14 @@ class _Play:
                 await self._stage.beat()
                 await self._answer(created.request_id, answer)
             outcome = await self._client.requests.wait(created, timeout=PATIENCE_SECONDS)
-            board.status = outcome.status.value
+            self._board.status = outcome.status.value
         return created, outcome
 
     def _devices(self, group_name: str) -> list[ConfirmedDevice]:
         return [phone.confirmed for phone in self._phones.all if phone.group == group_name]
 
     def _new_board(self, title: str) -> Board:
-        self._board = board = Board(title, self._scenario.required)
+        board = Board(title, self._scenario.required)
         for phone in self._phones.all:
             person = phone.person
             board.seats[person.id] = Seat(phone.group, person.name, phone.pictogram)
@@ -233,10 +233,9 @@ class _Play:
             f" {answered.groups_satisfied_count} of {answered.groups_required} groups",
             mood=decision,
         )
-        if self._board is not None:
-            self._board.satisfied = answered.groups_satisfied_count
-            self._board.seats[phone.person.id].state = decision
-            self._stage.changed()
+        self._board.satisfied = answered.groups_satisfied_count
+        self._board.seats[phone.person.id].state = decision
+        self._stage.changed()
         await self._others_told(request_id, phone, answered.groups_satisfied_count)
 
     async def _others_told(self, request_id: str, decided: Phone, count: int) -> None:
@@ -268,8 +267,6 @@ class _Play:
 
     def _noticed(self, phone: Phone, event: DeviceEvent) -> None:
         """Put on the board what a phone was told."""
-        if self._board is None:
-            return
         seat = self._board.seats[phone.person.id]
         if isinstance(event, RequestArrived):
             seat.state = "notified"
