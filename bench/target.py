@@ -1,7 +1,8 @@
 """What the relay is compared with: ``python -m bench.target KIND`` serves one of
 
-* ``baseline``: a bare Starlette application under the relay's own settings of uvicorn and Python. ``POST /echo``
-  answers the body it was sent; ``POST /verified`` verifies one P-256 signature before it does;
+* ``baseline``: a bare Starlette application under the relay's own settings of uvicorn and of the
+  garbage collector. ``POST /echo`` answers the body it was sent; ``POST /verified`` verifies one
+  P-256 signature before it does;
 * ``null``: no web server at all, the same few bytes in answer to whatever comes in, which shows
   how much the load generator can ask for.
 
