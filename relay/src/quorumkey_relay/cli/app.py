@@ -147,7 +147,7 @@ def demo(
     ] = None,
     pace: Annotated[
         float | None,
-        own("pace", "SECONDS", "Between two events; in a terminal 0.6.", least=0, most=60),
+        own("pace", "SECONDS", "Between two events; in a terminal 0.4.", least=0, most=60),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

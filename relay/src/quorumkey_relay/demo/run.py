@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.demo.story import Summary
 
 #: Seconds between events where a person watches.
-TERMINAL_PACE: Final = 0.6
+TERMINAL_PACE: Final = 0.4
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 _FAILURES: Final = (
