@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from quorumkey.client import Status
+from quorumkey.client import ConfirmedDevice, Status
 from quorumkey.device import (
     Connected,
     DeviceRequest,
@@ -25,6 +25,7 @@ from quorumkey.device import (
     SoftwareDevice,
 )
 from quorumkey.errors import ReceiptRefused, RefusalReason
+from quorumkey.protocol import Party, PrivateKey
 from quorumkey_relay.demo import phones as phones_module
 from quorumkey_relay.demo import process as process_module
 from quorumkey_relay.demo.phones import Phone, PhoneFailedError, Phones
@@ -200,7 +201,16 @@ def test_another_relay_is_not_trusted(tmp_path: Path) -> None:
 
 def phone(folder: Path) -> Phone:
     """Alice's, which has heard of nothing."""
-    return Phone(ALICE, "Engineering", SoftwareDevice(folder), None, "")  # type: ignore[arg-type]
+    key = PrivateKey.generate().public_key
+    confirmed = ConfirmedDevice(
+        fingerprint=key.fingerprint,
+        device_public_key=key,
+        approver=Party("alice", "Alice"),
+        platform="cli",
+        assurance="none",
+        bound=True,
+    )
+    return Phone(ALICE, "Engineering", SoftwareDevice(folder), confirmed, "")
 
 
 def request(problem: str | None) -> DeviceRequest:

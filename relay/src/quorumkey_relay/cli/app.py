@@ -152,8 +152,9 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Show everything."""
-    # Here, because no other command needs the SDK's client and device.
-    from quorumkey_relay.demo.run import demonstrate  # noqa: PLC0415
+    from quorumkey_relay.demo.run import (  # noqa: PLC0415 - only here is the SDK's client needed
+        demonstrate,
+    )
 
     demonstrate(scenario, pace=pace, out=Output(as_json=as_json))
 

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 def serve(settings: Settings, *, out: Output) -> None:
     """Serve until SIGINT or SIGTERM; say where once calls are answered."""
-    # Here, because other commands should not wait half a second for a server they do not need.
-    from quorumkey_relay import server  # noqa: PLC0415
-    from quorumkey_relay.app import build  # noqa: PLC0415
+    from quorumkey_relay import server  # noqa: PLC0415 - half a second that others need not wait
+    from quorumkey_relay.app import build  # noqa: PLC0415 - as above
 
     _refuse_a_second(settings.data_dir)
     is_new = not has_database(settings.data_dir)
