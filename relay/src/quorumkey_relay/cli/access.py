@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.cli.output import Refused
 from quorumkey_relay.identity.files import UnsafeFileError
-from quorumkey_relay.identity.relaykeys import FIRST_KEY_NAME, RelayKeys, first_key
+from quorumkey_relay.identity.relaykeys import (
+    FIRST_KEY_NAME,
+    RelayKeyError,
+    RelayKeys,
+    first_key,
+)
 from quorumkey_relay.identity.vault import VAULT_KEY_NAME, Vault
 from quorumkey_relay.store.sqlite.admin import AdminStore
 from quorumkey_relay.store.sqlite.lock import LOCK_NAME
@@ -63,7 +68,9 @@ def relay_keys(settings: Settings, store: AdminStore) -> RelayKeys:
     if settings.key_file is None:
         existing(directory / FIRST_KEY_NAME)
     keys = RelayKeys(first_key(directory, settings.key_file))
-    keys.take_successions(directory, store.read.successions())
+    problems = keys.take_successions(directory, store.read.successions())
+    if problems:
+        raise RelayKeyError(problems[0])
     return keys
 
 

@@ -129,8 +129,7 @@ def takes_settings(
 
         parameters = (*own_parameters, *(_flag(option) for option in options))
         # typer reads the first of these and checks it against the second.
-        made = signature.replace(parameters=parameters)
-        with_settings.__signature__ = made  # type: ignore[attr-defined] - PEP 362 allows it
+        vars(with_settings)["__signature__"] = signature.replace(parameters=parameters)
         with_settings.__annotations__ = {one.name: one.annotation for one in parameters}
         return with_settings
 
