@@ -160,6 +160,15 @@ def test_a_key_from_elsewhere_is_not_changed_here(operator: Operator, tmp_path: 
     assert [] == list(operator.data_dir.glob("relay-*.key"))
 
 
+def test_a_lost_key_names_no_follower(operator: Operator) -> None:
+    """Where the newest key's file is gone, nothing is signed in its place."""
+    operator.init()
+    Path(rotate(operator)["key_file"]).unlink()
+
+    assert operator("keys", "rotate-relay", "--not-before", YEAR_2100).refused(1)
+    assert len(successions(operator)) == 1
+
+
 def test_people_see_both_keys_and_what_to_back_up(operator: Operator) -> None:
     """The text has the time, both fingerprints and the new file."""
     operator.init()
