@@ -97,9 +97,7 @@ def answer(  # noqa: PLR0911 - one return a numbered step
     """Judge a verified decision; steps (5) to (10) of PROTOCOL §5."""
     said = decision.statement
     device = said.device
-    # Where the clock was set back, a request still ends no earlier than it was made: verifiers
-    # refuse any other receipt (§8 step 5).
-    now = max(now, terms.created_at)
+    now = _not_before(terms, now)
     # (5) good standing
     if not standing.paired:
         return Outcome(refusal=REVOKED)
@@ -122,6 +120,14 @@ def answer(  # noqa: PLR0911 - one return a numbered step
         return refused
     # (10) counted
     return Outcome(events=_count(terms, state, device, said, now))
+
+
+def _not_before(terms: Terms, now: int) -> int:
+    """Return ``now``, or when the request was made where the clock was set back since.
+
+    A request ends no earlier than it was made: verifiers refuse any other receipt (§8 step 5).
+    """
+    return max(now, terms.created_at)
 
 
 def _admission(  # noqa: PLR0911 - one return a check of step (9)
@@ -187,7 +193,7 @@ def lose_device(terms: Terms, state: State, device: str, now: int) -> tuple[Even
     """Return what follows when ``device`` was revoked or unpaired; nothing once finished."""
     if status_at(terms, state, now) is not Status.PENDING or device not in terms.seats:
         return ()
-    return _with_resolution(terms, state, DeviceLost(device), now)
+    return _with_resolution(terms, state, DeviceLost(device), _not_before(terms, now))
 
 
 def lose_devices(terms: Terms, state: State, devices: Iterable[str], now: int) -> tuple[Event, ...]:
@@ -204,7 +210,7 @@ def cancel(terms: Terms, state: State, now: int) -> Outcome:
     """Cancel for the integrator; a cancelled request answers again, any other end refuses."""
     status = status_at(terms, state, now)
     if status is Status.PENDING:
-        return Outcome(events=(Resolved(Status.CANCELLED, now),))
+        return Outcome(events=(Resolved(Status.CANCELLED, _not_before(terms, now)),))
     if status is Status.CANCELLED:
         return Outcome()
     return Outcome(refusal=request_completed(status))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Kind, PrivateKey, Succession, sign
-from quorumkey_relay.identity.files import read_private, write_private
+from quorumkey_relay.identity.files import UnsafeFileError, read_private, write_private
+from quorumkey_relay.store.protocol import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,7 @@ def read_key(path: Path) -> PrivateKey:
     """Read a private key in PEM; raises ``UnsafeFileError`` or ``RelayKeyError``."""
     try:
         return PrivateKey.from_pem(read_private(path))
-    except ValueError as error:
+    except ProtocolError as error:
         message = f"{path} holds no P-256 private key in PEM"
         raise RelayKeyError(message) from error
 
@@ -49,32 +51,49 @@ class RelayKeys:
 
     def __init__(self, first: PrivateKey) -> None:
         """Start with the first key, which signs from ever on."""
-        self._keys: list[tuple[int, PrivateKey]] = [(0, first)]
+        self._first = first
+        self._keys: list[tuple[int, PrivateKey | None]] = [(0, first)]
         self.successions: tuple[bytes, ...] = ()
 
     def take_successions(
         self, data_dir: Path, successions: Sequence[tuple[bytes, str, int]]
-    ) -> None:
+    ) -> list[str]:
         """Read the keys that ``(envelope, next fingerprint, not_before)`` rows name.
 
-        Raises ``RelayKeyError`` or ``UnsafeFileError`` when a named key is not there.
+        Returns a sentence for each key that cannot be read. From the moment at which such a key
+        should sign nothing is signed: the retired one must not go on.
         """
-        keys = self._keys[:1]
+        keys: list[tuple[int, PrivateKey | None]] = [(0, self._first)]
+        problems: list[str] = []
         for _, fingerprint, not_before in successions:
-            keys.append((not_before, read_key(key_path(data_dir, fingerprint))))
+            try:
+                keys.append((not_before, read_key(key_path(data_dir, fingerprint))))
+            except (RelayKeyError, UnsafeFileError) as error:
+                keys.append((not_before, None))
+                problems.append(f"the relay's next key is missing: {error}")
         self._keys = keys
         self.successions = tuple(envelope for envelope, _, _ in successions)
+        return problems
 
     def current(self, now: int) -> PrivateKey:
-        """Return the key that signs at ``now``."""
-        for not_before, key in reversed(self._keys):
-            if now >= not_before:
-                return key
-        return self._keys[0][1]
+        """Return the key that signs at ``now``; raises ``StoreUnavailable`` if it is missing."""
+        due = [key for not_before, key in self._keys if now >= not_before]
+        key = due[-1] if due else self._first
+        if key is None:
+            message = "the relay's key for this moment is missing"
+            raise StoreUnavailable(message)
+        return key
 
     def newest(self) -> PrivateKey:
-        """Return the key at the end of the succession, even if its time has not come."""
-        return self._keys[-1][1]
+        """Return the key at the end of the succession, even if its time has not come.
+
+        Raises ``RelayKeyError`` when it is missing.
+        """
+        _, key = self._keys[-1]
+        if key is None:
+            message = "the key at the end of the succession is missing"
+            raise RelayKeyError(message)
+        return key
 
     def fingerprint(self, now: int) -> str:
         """Return the fingerprint of the key that signs at ``now``."""
