@@ -20,7 +20,7 @@ from quorumkey_relay.delivery.worker import Worker
 from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.identity.files import PRIVATE_DIRECTORY_MODE
 from quorumkey_relay.identity.nonces import Nonces
-from quorumkey_relay.identity.relaykeys import RelayKeys, first_key
+from quorumkey_relay.identity.relaykeys import RelayKeyError, RelayKeys, first_key
 from quorumkey_relay.identity.sessions import Sessions
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.mint import SystemMint
@@ -98,6 +98,7 @@ class Relay:
         self.bulletin = Bulletin()
         self._problems: list[str] = ["the relay is starting"]
         self._closing = False
+        self._key_problems: list[str] = []
         self._background: list[asyncio.Task[None]] = []
         self._reactions: set[asyncio.Task[None]] = set()
 
@@ -115,7 +116,8 @@ class Relay:
         )
         await self.store.start()
         try:
-            await self._take_successions()
+            await self.take_successions()
+            self._check_keys()
             self._compose(vault)
             await self.standing.reconcile()
             await self.worker.scan()
@@ -152,7 +154,7 @@ class Relay:
 
     def ready(self) -> Sequence[str]:
         """Return what keeps the relay from serving, a sentence each."""
-        return list(self._problems)
+        return [*self._problems, *self._key_problems]
 
     async def check(self) -> None:
         """Write nothing, durably, and remember whether that worked."""
@@ -302,7 +304,7 @@ class Relay:
         if kind == "device":
             self._react(partial(self.standing.revoked_elsewhere, key))
         elif kind == "succession":
-            self._react(self._take_successions)
+            self._react(self.take_successions)
         elif kind == "api_key":
             # An event stream outlives the look at its key; who may still read resumes by id.
             self.bulletin.end_feeds()
@@ -332,8 +334,17 @@ class Relay:
                     raise
                 await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _take_successions(self) -> None:
-        self.keys.take_successions(self.settings.data_dir, await self.store.successions())
+    def _check_keys(self) -> None:
+        if self._key_problems:
+            raise RelayKeyError(self._key_problems[0])
+
+    async def take_successions(self) -> None:
+        """Read the keys that are to sign; one that is missing keeps the relay from being ready."""
+        self._key_problems = self.keys.take_successions(
+            self.settings.data_dir, await self.store.successions()
+        )
+        for _ in self._key_problems:
+            log.error("next_key_missing")
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         """Do ``work`` again and again; what it raises is logged, never the end of it."""

@@ -186,6 +186,8 @@ class Application:
         values = read_query(query, route.parameters) if query else {}
         if route.id_pattern is not None and route.id_pattern.fullmatch(path_id) is None:
             raise Refused("not_found")
+        if endpoint.auth.permit is not None:
+            endpoint.auth.permit(self._gate, headers)
         call: Call[Any, Any] = Call(
             self._relay,
             self._shutdown,

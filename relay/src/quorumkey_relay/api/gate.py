@@ -38,12 +38,14 @@ _MAX_TOKEN_BYTES: Final = 512
 class Auth(Generic[P_co]):
     """One way to be let in; ``scheme`` is its name in the OpenAPI document, if it has one.
 
-    ``can_fail`` says that refusals of the call itself count as failures of its address.
+    ``can_fail`` says that refusals of the call itself count as failures of its address;
+    ``permit`` refuses who is known but may not, once the call itself is found to be well made.
     """
 
     check: Callable[[Gate, Scope, Mapping[bytes, bytes]], P_co]
     scheme: str | None = None
     can_fail: bool = False
+    permit: Callable[[Gate, Mapping[bytes, bytes]], None] | None = None
 
 
 class Gate:
@@ -71,6 +73,12 @@ class Gate:
         key, integrator = found
         _refuse_when_limited(self._keys.charge(key.key_id))
         return integrator
+
+    def integrator_scope(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse an API key of another scope; comes after the body's own errors (§2)."""
+        found = self._usecases.api_key(_bearer(headers))
+        if found is None or found[0].scope != "integrator":
+            raise Refused("forbidden", "This API key has another scope than integrator.")
 
     def device(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """Return the fingerprint of the device whose session token the call bears.
@@ -128,7 +136,7 @@ def _without_limit(_gate: Gate, _scope: Scope, _headers: Mapping[bytes, bytes]) 
     """Let anyone in, uncounted: probes of the operator."""
 
 
-API_KEY: Final[Auth[Integrator]] = Auth(Gate.integrator, "apiKey")
+API_KEY: Final[Auth[Integrator]] = Auth(Gate.integrator, "apiKey", permit=Gate.integrator_scope)
 SESSION: Final[Auth[str]] = Auth(Gate.device, "deviceSession")
 ANYONE: Final[Auth[None]] = Auth(Gate.anyone, can_fail=True)
 PROBE: Final[Auth[None]] = Auth(_without_limit)

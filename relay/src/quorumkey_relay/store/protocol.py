@@ -233,7 +233,7 @@ class Directory(Protocol):
         ...
 
     def pairing_by_code(self, code_digest: bytes) -> Pairing | None:
-        """Return a pairing by the digest of its code, as long as the code is remembered."""
+        """Return a pairing by the digest of its code, expired and used ones too."""
         ...
 
 

@@ -57,5 +57,7 @@ class WatchEvents:
             missed = await self._after(integrator_id, missed[-1].id) or []
         while (live := await feed.next()) is not None:
             # What the store had already and the feed has too is sent once.
-            if live.id not in sent:
+            if live.id in sent:
+                sent.discard(live.id)
+            else:
                 yield live

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey_relay.domain.model import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
     from quorumkey_relay.store.protocol import Stored
@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 RECENT_REQUESTS: Final = 2_048
 
 
+def _no_older_code(code_digest: bytes) -> Pairing | None:
+    """Know no code but those in memory."""
+    del code_digest
+    return None
+
+
 class MemoryDirectory:
     """Integrators, API keys, devices and remembered pairings.
 
     A device costs about 1 kB here; a relay with 100,000 devices holds about 100 MB.
     """
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, older_code: Callable[[bytes], Pairing | None] = _no_older_code) -> None:
+        """Start empty; ``older_code`` tells an expired code from one that never was."""
+        self._older_code = older_code
         self.integrators: dict[str, Integrator] = {}
         self.api_keys: dict[bytes, ApiKey] = {}
         self.devices: dict[str, Device] = {}
@@ -46,8 +53,8 @@ class MemoryDirectory:
         return self.devices.get(fingerprint)
 
     def pairing_by_code(self, code_digest: bytes) -> Pairing | None:
-        """Return a pairing whose code is still remembered."""
-        return self.codes.get(code_digest)
+        """Return the pairing of a code, expired and used ones too."""
+        return self.codes.get(code_digest) or self._older_code(code_digest)
 
     def number(self, fingerprint: str) -> int:
         """Return the device's row number, a new one for a new device."""

@@ -98,6 +98,13 @@ class Reader:
         )
         return None if row is None else rows.read_pairing(row)
 
+    def pairing_by_code(self, code_digest: bytes) -> Pairing | None:
+        """Return the pairing of a code, whatever became of it."""
+        row = self._one(
+            f"SELECT {rows.PAIRING_COLUMNS} FROM pairings WHERE code_digest = ?", (code_digest,)
+        )
+        return None if row is None else rows.read_pairing(row)
+
     def ties(
         self, *, integrator_id: str, approver_id: str | None, before: str | None, limit: int
     ) -> list[Pairing]:

@@ -139,7 +139,8 @@ class SqliteStore:
             self._stale = False
 
     def _read_all(self) -> None:
-        directory, open_requests = MemoryDirectory(), OpenRequests()
+        directory = MemoryDirectory(self._reader.pairing_by_code)
+        open_requests = OpenRequests()
         directory.integrators = {found.id: found for found in self._reader.integrators()}
         directory.api_keys = {key.digest: key for key in self._reader.api_keys()}
         for number, device in self._reader.devices():
