@@ -7,11 +7,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from tests.contract.backends import SqliteBackend
 
 from quorumkey_relay.observe import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Generator
+    from pathlib import Path
+
+    from quorumkey_relay.store.sqlite import SqliteStore
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> SqliteBackend:
+    """An empty data directory."""
+    return SqliteBackend(tmp_path)
+
+
+@pytest.fixture
+async def store(backend: SqliteBackend, anyio_backend: object) -> AsyncGenerator[SqliteStore, None]:
+    """An open store on it."""
+    del anyio_backend
+    async with backend.open() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

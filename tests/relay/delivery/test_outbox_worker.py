@@ -1,0 +1,415 @@
+"""The outbox worker: sends, settles, tries again, and sends again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.contract.material import RELAY, delivery, ended, fingerprint, furnish, request
+from tests.relay.simulator import START
+
+from quorumkey_relay.delivery import worker as worker_module
+from quorumkey_relay.delivery.challenges import Challenges
+from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Outcome, Retry
+from quorumkey_relay.delivery.worker import Worker
+from quorumkey_relay.identity.relaykeys import RelayKeys
+from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.store.protocol import OpenRequest, PutDelivery, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from tests.contract.backends import SqliteBackend
+
+    from quorumkey.protocol import Envelope
+    from quorumkey_relay.store.protocol import Commit, Delivery, Stored
+    from quorumkey_relay.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+
+class Post:
+    """A channel that remembers what it was given, and answers as told."""
+
+    def __init__(self, name: str = "post", outcome: Outcome | None = None) -> None:
+        self.name = name
+        self.outcome = outcome or Accepted()
+        self.sent: list[str] = []
+        self.challenges: list[Envelope] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.hold: asyncio.Event | None = None
+        self.breaks = 0
+
+    async def send(self, delivery: Delivery, challenge: Envelope) -> Outcome:
+        """Take a message."""
+        if self.breaks:
+            self.breaks -= 1
+            message = "a bug of a channel"
+            raise RuntimeError(message)
+        self.sent.append(delivery.id)
+        self.challenges.append(challenge)
+        self.in_flight += 1
+        self.most_in_flight = max(self.in_flight, self.most_in_flight)
+        if self.hold is not None:
+            await self.hold.wait()
+        self.in_flight -= 1
+        return self.outcome
+
+
+def work(backend: SqliteBackend, store: SqliteStore, *channels: Post) -> Worker:
+    """A worker on a store."""
+    worker = Worker(
+        store=store,
+        clock=backend.clock,
+        mint=SystemMint(),
+        challenges=Challenges(RelayKeys(RELAY), store),
+        channels=channels,
+    )
+    store.subscribe(worker.heard)
+    return worker
+
+
+async def asked(store: SqliteStore, *names: str) -> Stored:
+    """A request that names devices."""
+    await furnish(store, *names)
+    stored = request(" ".join(names))
+    await store.commit((OpenRequest(stored),))
+    return stored
+
+
+async def queue(store: SqliteStore, *deliveries: Delivery) -> None:
+    """Put deliveries into the outbox."""
+    await store.commit(tuple(PutDelivery(one) for one in deliveries))
+
+
+async def log(store: SqliteStore, stored: Stored) -> list[Delivery]:
+    """The delivery log of a request."""
+    return list(await store.deliveries(stored.terms.request_id))
+
+
+async def test_what_is_queued_is_sent_once_it_is_durable(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """The hot path: a commit that plans a delivery hands it over."""
+    stored, post = await asked(store, "alice"), Post()
+    worker = work(backend, store, post)
+    planned = delivery(stored, "alice", channel="post")
+
+    await queue(store, planned)
+    await worker.drain()
+
+    assert [planned.id] == post.sent
+    assert [replace(planned, state="accepted", attempts=1)] == await log(store, stored)
+    assert 0 == worker.depth
+
+
+async def test_a_message_carries_the_devices_challenge(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """Each device gets the challenge that names it."""
+    stored, post = await asked(store, "alice", "bob"), Post()
+    worker = work(backend, store, post)
+
+    await queue(store, *(delivery(stored, name, channel="post") for name in ("alice", "bob")))
+    await worker.drain()
+
+    assert [
+        fingerprint(name).encode() in challenge.payload
+        for name, challenge in zip(("alice", "bob"), post.challenges, strict=True)
+    ] == [True, True]
+
+
+async def test_what_is_left_behind_is_found(backend: SqliteBackend, store: SqliteStore) -> None:
+    """The recovery path: what a process before left queued is sent by a scan."""
+    stored, post = await asked(store, "alice"), Post()
+    planned = delivery(stored, "alice", channel="post")
+    await queue(store, planned)
+    worker = work(backend, store, post)
+
+    found = await worker.scan()
+    await worker.drain()
+
+    assert (1, [planned.id]) == (found, post.sent)
+
+
+async def test_who_dies_before_settling_sends_again(backend: SqliteBackend) -> None:
+    """At least once: after a crash between sending and settling, the same id is sent again."""
+    async with backend.open() as store:
+        stored, post = await asked(store, "alice"), Post()
+        planned = delivery(stored, "alice", channel="post")
+        await queue(store, planned)
+        worker = work(backend, store, post)
+
+        def dies(writes: Commit) -> Awaitable[None]:
+            raise StoreUnavailable(str(len(writes)))
+
+        store.commit = dies  # type: ignore[method-assign]  # the process ends here
+        await worker.scan()
+        await worker.drain()
+    async with backend.open() as store:
+        worker = work(backend, store, post)
+        await worker.scan()
+        await worker.drain()
+
+        assert [planned.id] * 2 == post.sent
+        assert ["accepted"] == [one.state for one in await log(store, stored)]
+
+
+async def test_what_is_in_flight_is_not_taken_twice(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """While a send has not been settled, neither scan nor commit takes the delivery again."""
+    stored, post = await asked(store, "alice"), Post()
+    post.hold = asyncio.Event()
+    worker = work(backend, store, post)
+    planned = delivery(stored, "alice", channel="post")
+    await queue(store, planned)
+    await asyncio.sleep(0)
+
+    await worker.scan()
+    await queue(store, planned)
+    depth = worker.depth
+    post.hold.set()
+    await worker.drain()
+
+    assert (1, [planned.id]) == (depth, post.sent)
+
+
+def accepted(store: SqliteStore, count: int) -> asyncio.Event:
+    """Set once so many deliveries were settled as accepted."""
+    done = asyncio.Event()
+    seen = 0
+
+    def heard(commit: Commit) -> None:
+        nonlocal seen
+        for write in commit:
+            if isinstance(write, PutDelivery) and write.delivery.state == "accepted":
+                seen += 1
+        if seen == count:
+            done.set()
+
+    store.subscribe(heard)
+    return done
+
+
+# What becomes of a try
+
+
+async def settled(
+    backend: SqliteBackend, store: SqliteStore, outcome: Outcome
+) -> tuple[Delivery, Delivery]:
+    """A delivery before and after a try with an outcome."""
+    stored, post = await asked(store, "alice"), Post(outcome=outcome)
+    worker = work(backend, store, post)
+    planned = delivery(stored, "alice", channel="post")
+    await queue(store, planned)
+    await worker.drain()
+    (found,) = await log(store, stored)
+    return planned, found
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason"),
+    [
+        (Accepted(), "accepted", None),
+        (Accepted("sent"), "sent", None),
+        (Gone(START, "uninstalled"), "dropped", "uninstalled"),
+    ],
+)
+async def test_a_try_that_settles(
+    backend: SqliteBackend, store: SqliteStore, outcome: Outcome, state: str, reason: str | None
+) -> None:
+    """What was taken or cannot be taken is not tried again."""
+    before, after = await settled(backend, store, outcome)
+
+    assert (state, reason, 1) == (after.state, after.reason, after.attempts)
+    assert before.next_at == after.next_at
+
+
+async def test_a_try_that_is_repeated(backend: SqliteBackend, store: SqliteStore) -> None:
+    """A provider's own waiting time is a floor, and the delivery stays queued."""
+    _, after = await settled(backend, store, Retry(17, "busy"))
+
+    assert ("queued", "busy", 1, START + 17) == (
+        after.state,
+        after.reason,
+        after.attempts,
+        after.next_at,
+    )
+
+
+async def test_a_try_that_cannot_be_repeated_in_time(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """Where the next try would come after the request's end, the delivery has failed."""
+    _, after = await settled(backend, store, Retry(300, "busy"))
+
+    assert ("failed", "busy") == (after.state, after.reason)
+
+
+async def test_our_own_mistake_is_tried_again_later(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """Wrong settings are nobody's address: the delivery waits for half a minute."""
+    _, after = await settled(backend, store, Misconfigured("no credentials"))
+
+    assert ("queued", "no credentials", START + 30) == (after.state, after.reason, after.next_at)
+
+
+async def test_a_retry_waits_for_its_time(backend: SqliteBackend, store: SqliteStore) -> None:
+    """Before its time a scan passes it over, at its time it is sent."""
+    stored, post = await asked(store, "alice"), Post(outcome=Retry(17))
+    worker = work(backend, store, post)
+    await queue(store, delivery(stored, "alice", channel="post"))
+    await worker.drain()
+    backend.clock.advance(16)
+    early = await worker.scan()
+    backend.clock.advance(1)
+    post.outcome = Accepted()
+
+    due = await worker.scan()
+    await worker.drain()
+
+    (found,) = await log(store, stored)
+    assert (0, 1, "accepted", 2) == (early, due, found.state, found.attempts)
+
+
+# What is not sent
+
+
+async def dropped(
+    backend: SqliteBackend, store: SqliteStore, stored: Stored
+) -> tuple[list[str], str, str | None]:
+    """What a worker does with a delivery of a request now."""
+    post = Post()
+    worker = work(backend, store, post)
+    await worker.scan()
+    await worker.drain()
+    (found,) = await log(store, stored)
+    return post.sent, found.state, found.reason
+
+
+async def test_what_comes_too_late_is_dropped(backend: SqliteBackend, store: SqliteStore) -> None:
+    """After ``not_after`` nobody is woken."""
+    stored = await asked(store, "alice")
+    await queue(store, delivery(stored, "alice", channel="post"))
+    backend.clock.advance(300)
+
+    assert ([], "dropped", "too_late") == await dropped(backend, store, stored)
+
+
+async def test_what_is_about_a_finished_request_is_dropped(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """Once the request has ended, its messages are of no use."""
+    stored = await asked(store, "alice")
+    await queue(store, delivery(stored, "alice", channel="post"))
+    await store.commit(ended(stored))
+
+    assert ([], "dropped", "request_finished") == await dropped(backend, store, stored)
+
+
+async def test_what_is_for_an_unpaired_device_is_dropped(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """A device that is not the integrator's any more is not told of its requests."""
+    stored = await asked(store, "alice")
+    await queue(store, delivery(stored, "alice", channel="post"))
+    known = store.directory.device(fingerprint("alice"))
+    assert known is not None
+    backend.revoke(known, at=START)
+    backend.follow(store)
+
+    assert ([], "dropped", "unpaired") == await dropped(backend, store, stored)
+
+
+async def test_a_channel_that_is_not_served_waits(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """A delivery of a channel that this process does not serve stays in the outbox."""
+    stored, post = await asked(store, "alice"), Post()
+    worker = work(backend, store, post)
+    planned = delivery(stored, "alice", channel="pigeon")
+
+    await queue(store, planned)
+    await worker.drain()
+
+    assert ([], [planned]) == (post.sent, await log(store, stored))
+
+
+# Lanes
+
+
+async def test_a_slow_channel_holds_nobody_else_up(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """Each channel has a lane of its own."""
+    stored, slow, quick = await asked(store, "alice"), Post("slow"), Post("quick")
+    slow.hold = asyncio.Event()
+    worker = work(backend, store, slow, quick)
+    done = accepted(store, 1)
+    await queue(store, *(delivery(stored, "alice", channel=name) for name in ("slow", "quick")))
+
+    await done.wait()
+    states = {one.channel: one.state for one in await log(store, stored)}
+    slow.hold.set()
+    await worker.drain()
+
+    assert {"slow": "queued", "quick": "accepted"} == states
+
+
+async def test_a_lane_has_a_bounded_number_in_flight(
+    backend: SqliteBackend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others wait, the earliest deadline first."""
+    monkeypatch.setattr(worker_module, "MAX_IN_FLIGHT", 1)
+    names = ("alice", "bob", "carol")
+    stored, post = await asked(store, *names), Post()
+    post.hold = asyncio.Event()
+    work(backend, store, post)
+    alice, bob, carol = (delivery(stored, name, channel="post") for name in names)
+    await queue(store, alice, bob, replace(carol, not_after=START + 10))
+    done = accepted(store, 3)
+    post.hold.set()
+    await done.wait()
+
+    assert ([alice.id, carol.id, bob.id], 1) == (post.sent, post.most_in_flight)
+
+
+async def test_the_age_of_the_oldest_is_known(backend: SqliteBackend, store: SqliteStore) -> None:
+    """Operators see for how long the longest-waiting delivery has been due."""
+    stored, post = await asked(store, "alice"), Post()
+    post.hold = asyncio.Event()
+    worker = work(backend, store, post)
+    ages = [worker.oldest_age()]
+    await queue(store, delivery(stored, "alice", channel="post"))
+    backend.clock.advance(7)
+    ages.append(worker.oldest_age())
+    post.hold.set()
+    await worker.drain()
+    ages.append(worker.oldest_age())
+
+    assert [0.0, 7.0, 0.0] == ages
+
+
+async def test_a_channel_that_breaks_is_tried_again(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """What a channel raises ends neither the lane nor the delivery."""
+    caught: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: caught.append(str(context["exception"]))
+    )
+    stored, post = await asked(store, "alice", "bob"), Post()
+    post.breaks = 1
+    worker = work(backend, store, post)
+    await queue(store, *(delivery(stored, name, channel="post") for name in ("alice", "bob")))
+    await worker.drain()
+    await worker.scan()
+    await worker.drain()
+
+    assert ["accepted"] * 2 == [one.state for one in await log(store, stored)]
+    assert ["a bug of a channel"] == caught
