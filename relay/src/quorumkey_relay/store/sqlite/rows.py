@@ -102,8 +102,10 @@ INSERT_DOCUMENT: Final = (
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_REQUEST_DEVICE: Final = "INSERT INTO request_devices (device, request) VALUES (?, ?)"
+# Without the columns that are indexed, so that no index is touched.
+UPDATE_TALLY: Final = "UPDATE requests SET version = ?, satisfied = ?, lost = ? WHERE id = ?"
 UPDATE_REQUEST: Final = (
-    "UPDATE requests SET status = ?, version = ?, satisfied = ?, lost = ?, completed_at = ?"
+    "UPDATE requests SET version = ?, satisfied = ?, lost = ?, status = ?, completed_at = ?"
     " WHERE id = ?"
 )
 INSERT_DECISION: Final = (
@@ -145,7 +147,7 @@ def request_rows(
     """Return the statements that store a new request under row ``number``."""
     terms, document = stored.terms, stored.document
     persons = _encode([seat.person for seat in terms.seats.values()]).decode()
-    statements: list[Statement] = [
+    return [
         (
             INSERT_REQUEST,
             (
@@ -173,24 +175,18 @@ def request_rows(
                 sealed_code,
             ),
         ),
+        (INSERT_REQUEST_DEVICE, [(device, number) for device in device_ids]),
     ]
-    statements += [(INSERT_REQUEST_DEVICE, (device, number)) for device in device_ids]
-    return statements
 
 
 def state_row(number: int, terms: Terms, state: State) -> Statement:
     """Return the statement that stores a request's new state."""
-    return (
-        UPDATE_REQUEST,
-        (
-            str(state.status),
-            state.version,
-            _encode([terms.groups[index] for index in state.satisfied]).decode(),
-            _encode(sorted(state.out)).decode() if state.out else "[]",
-            state.completed_at,
-            number,
-        ),
-    )
+    satisfied = _encode([terms.groups[index] for index in state.satisfied]).decode()
+    lost = _encode(sorted(state.out)).decode() if state.out else "[]"
+    if state.status is Status.PENDING:
+        return (UPDATE_TALLY, (state.version, satisfied, lost, number))
+    values = (state.version, satisfied, lost, str(state.status), state.completed_at, number)
+    return (UPDATE_REQUEST, values)
 
 
 def decision_row(number: int, ordinal: int, device: int, evidence: Evidence) -> Statement:

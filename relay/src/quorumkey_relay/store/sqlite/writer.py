@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MAX_BATCH_COMMITS: Final = 512
 BUSY_RETRY_SECONDS: Final = 0.01
 MAX_BUSY_SECONDS: Final = 5.0
-Statement = tuple[str, tuple[object, ...]]
+#: SQL and its values; a list holds the values of several rows.
+Statement = tuple[str, tuple[object, ...] | list[tuple[object, ...]]]
 
 
 @dataclass(slots=True)
@@ -119,12 +120,15 @@ class Writer:
             return
         self._busy_since = None
         del self._waiting[:MAX_BATCH_COMMITS]
-        execute = self._connection.execute
+        execute, executemany = self._connection.execute, self._connection.executemany
         try:
             self._on_begin()
             for job in batch:
                 for sql, values in job.statements:
-                    execute(sql, values)
+                    if isinstance(values, list):
+                        executemany(sql, values)
+                    else:
+                        execute(sql, values)
         except Exception as error:  # noqa: BLE001 - also what the driver makes of a bad value
             self._fail(batch, error)
             return
