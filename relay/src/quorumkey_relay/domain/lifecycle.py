@@ -316,7 +316,7 @@ def _insufficient(terms: Terms, device: str) -> Refusal:
 
 def _wrong_code(left: int) -> Refusal:
     message = (
-        f"The match code is missing or wrong; {left} tries are left on this device."
+        f"The match code is missing or wrong; tries left on this device: {left}."
         if left
         else "The match code was wrong three times; this device can no longer approve the request."
     )
