@@ -34,15 +34,19 @@ class Desk:
         fragment = f"code={CODE}&relay={self.relay.fingerprint}&secret={b64url_encode(SECRET)}"
         return f"{URL}/app/pair#{fragment}"
 
-    def device(self, relay_url: str | None = None) -> SoftwareDevice:
-        """The device of this home."""
-        ports = DevicePorts(
+    @property
+    def ports(self) -> DevicePorts:
+        """The world as the device sees it."""
+        return DevicePorts(
             now=self.clock.now,
             sleep=self.clock.asleep,
             jitter=lambda: 0.5,
             transport=self.relay.transport,
         )
-        return SoftwareDevice(self.home, relay_url=relay_url, ports=ports)
+
+    def device(self, relay_url: str | None = None) -> SoftwareDevice:
+        """The device of this home."""
+        return SoftwareDevice(self.home, relay_url=relay_url, ports=self.ports)
 
     def use(
         self, work: Callable[[SoftwareDevice], Awaitable[T]], relay_url: str | None = None

@@ -27,7 +27,6 @@ from quorumkey.device import (
     RequestArrived,
     RequestProgressed,
     RequestResolved,
-    RequestUnusable,
     SoftwareDevice,
     visible,
 )
@@ -251,6 +250,7 @@ def _show_event(out: Output, event: DeviceEvent) -> None:
         case RequestResolved(request_id, status):
             out.json({"event": "resolved", "request_id": request_id, "status": status.value})
             out.line(f"{visible(request_id)} is {status.value}.")
-        case RequestUnusable(request_id, reason):
-            out.json({"event": "unusable", "request_id": request_id, "reason": reason})
+        case unusable:
+            reason = unusable.reason
+            out.json({"event": "unusable", "request_id": unusable.request_id, "reason": reason})
             out.line(visible(reason), style="bold red")

@@ -136,14 +136,15 @@ def devices(
     if not found:
         out.line("No device is paired.")
     for device in found:
-        out.rows(
-            [
-                ("Device", device.fingerprint),
-                ("Pictogram", pictogram_of(device.fingerprint)),
-                ("Approver", party_text(device.approver)),
-                ("Platform", f"{visible(device.platform)}, assurance {visible(device.assurance)}"),
-            ]
-        )
+        rows = [
+            ("Device", device.fingerprint),
+            ("Pictogram", pictogram_of(device.fingerprint)),
+            ("Approver", party_text(device.approver)),
+            ("Platform", f"{visible(device.platform)}, assurance {visible(device.assurance)}"),
+        ]
+        if device.revoked_at is not None:
+            rows.append(("Ended", format_time(device.revoked_at)))
+        out.rows(rows)
         out.line()
 
 
