@@ -131,7 +131,9 @@ async def test_a_key_that_others_may_read_stops_the_start(tmp_path: Path, name: 
         await build(Settings(data_dir=tmp_path)).start()
 
 
-@pytest.mark.parametrize("text", [b"no key", PrivateKey.generate().public_key.compressed])
+@pytest.mark.parametrize(
+    "text", [b"no key", PrivateKey.generate().public_key.compressed], ids=["text", "point"]
+)
 async def test_a_broken_key_stops_the_start(tmp_path: Path, text: bytes) -> None:
     """A key file that holds something else is told."""
     write_private(tmp_path / "relay.key", text)
