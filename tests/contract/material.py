@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
+from tests.relay.domain import play
+from tests.relay.domain.play import key, person
 from tests.relay.simulator import ACME, START
 
 from quorumkey.protocol import (
@@ -42,23 +43,16 @@ from quorumkey_relay.store.protocol import (
 from quorumkey_relay.usecases.advance import advance
 
 if TYPE_CHECKING:
-    from quorumkey_relay.domain.model import Choice, Event, RejectPolicy
+    from quorumkey_relay.domain.model import Choice, Distinct, Event, RejectPolicy
     from quorumkey_relay.store.protocol import Commit, Store, Write
 
 MINT = SystemMint()
 RELAY = PrivateKey.generate()
 
 
-@cache
-def key(name: str) -> PrivateKey:
-    """The key of a device."""
-    del name
-    return PrivateKey.generate()
-
-
 def fingerprint(name: str) -> str:
     """The fingerprint of a device."""
-    return key(name).public_key.fingerprint
+    return play.device(name)
 
 
 def device(name: str) -> Device:
@@ -78,7 +72,7 @@ def pairing(name: str, integrator: Integrator = ACME, *, spent: bool = True) -> 
     invitation = Pairing(
         pairing_id=MINT.uuid7(),
         integrator_id=integrator.id,
-        approver_id=name.partition("/")[0],
+        approver_id=person(name),
         approver_name=name.title(),
         code_digest=hashlib.sha256(MINT.random(8)).digest(),
         created_at=START,
@@ -110,13 +104,14 @@ def api_key(text: str, *, revoked_at: int | None = None) -> ApiKey:
     )
 
 
-def request(
+def request(  # noqa: PLR0913 - the rules of a request
     *groups: str,
     required: int = 1,
     integrator: Integrator = ACME,
     reject_policy: RejectPolicy = "quorum_impossible",
+    distinct: Distinct = "person",
+    requester: str | None = None,
     match_code: str | None = None,
-    created_at: int = START,
 ) -> Stored:
     """A request; a group is the names of its devices, divided by spaces."""
     nonce = b64encode(MINT.random(32))
@@ -130,7 +125,7 @@ def request(
         policy=Policy(
             required=required,
             reject_policy=reject_policy,
-            distinct="person",
+            distinct=distinct,
             min_assurance="none",
             match_code=match_code is not None,
             groups=tuple(
@@ -144,14 +139,13 @@ def request(
                 for number, names in enumerate(groups)
             ),
         ),
-        created_at=created_at,
-        expires_at=created_at + 300,
-        use_by=created_at + 1_200,
+        created_at=START,
+        expires_at=START + 300,
+        use_by=START + 1_200,
+        requester=None if requester is None else Party(requester),
     )
     payload = document.encode()
-    persons = {
-        fingerprint(name): name.partition("/")[0] for names in groups for name in names.split()
-    }
+    persons = {fingerprint(name): person(name) for names in groups for name in names.split()}
     terms = terms_of(
         document, digest=request_digest(payload), persons=persons, match_code=match_code
     )
