@@ -218,6 +218,8 @@ def test_approved_with_proof(world: World) -> None:
     assert ("Bob", "Alice") == outcome.groups_satisfied
     assert (BOB.approver, ALICE.approver) == outcome.approvers
     assert world.relay.receipt(stored) == outcome.receipt
+    assert "acme" == outcome.policy.integrator_id
+    assert created.policy.nonce == outcome.policy.nonce
     assert Status.APPROVED is outcome.status
 
 

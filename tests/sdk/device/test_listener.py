@@ -69,6 +69,7 @@ class Stage:
         self.received: list[Frame] = []
         self.protocols: list[str | None] = []
         self.port = 0
+        self.refused = 0
 
     def hello(self) -> Frame:
         """The relay's greeting."""
@@ -81,7 +82,11 @@ class Stage:
         if status is None:
             return None
         self.scenes.popleft()
-        return connection.respond(status, "No.")
+        self.refused += 1
+        response = connection.respond(status, "No.")
+        if status is HTTPStatus.FOUND:
+            response.headers["Location"] = f"ws://127.0.0.1:{self.port}/elsewhere"
+        return response
 
     async def play(self, connection: ServerConnection) -> None:
         """Play one scene."""
@@ -347,6 +352,15 @@ def test_a_relay_without_a_stream(stage: Stage, status: int) -> None:
         listen(stage, Scene(status=HTTPStatus(status)), count=1)
 
     assert status == caught.value.code
+
+
+def test_redirects_are_not_followed(stage: Stage) -> None:
+    """A stream that is redirected counts as broken; nothing is signed for another address."""
+    (event,) = listen(stage, Scene(status=HTTPStatus.FOUND), Scene(after=[READY]), count=1)
+
+    assert isinstance(event, Disconnected)
+    assert [] == stage.received
+    assert 1 == stage.refused
 
 
 def test_another_relay_at_the_address(stage: Stage) -> None:

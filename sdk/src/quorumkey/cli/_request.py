@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from quorumkey.client import Client, CreatedRequest, Outcome, RequestOptions
     from quorumkey.protocol.encoding import JsonValue
     from quorumkey.protocol.policy import Approver, Group
+    from quorumkey.receipts import VerificationPolicy
 
 __all__ = ["app"]
 
@@ -152,7 +153,7 @@ def request(  # noqa: PLR0913 - one argument for each option
     with connect(url, http_host, keys, integrator_id or template.integrator_id) as client:
         groups = tuple(group_of(text, _finder(client)) for text in group or ()) or template.groups
         created = _create(client, action, groups, required or template.required, options)
-        _write_policy(policy_out, created, client)
+        _write_policy(policy_out, created.policy)
         if not wait:
             if policy_out is not None and client.integrator_id is None:
                 out.note("The policy does not name you: verify needs --integrator-id.")
@@ -162,7 +163,8 @@ def request(  # noqa: PLR0913 - one argument for each option
         left = duration(created.state.expires_at - created.state.created_at)
         out.note(f"Waiting for {visible(created.request_id)}, open for {left}.")
         outcome = client.requests.wait(created, timeout=timeout)
-        _write_policy(policy_out, created, client)
+    if isinstance(outcome, Approved):
+        _write_policy(policy_out, outcome.policy)
     _show_outcome(out, outcome, receipt_out)
 
 
@@ -247,13 +249,9 @@ def _create(
     return client.requests.create(action=action, groups=groups, required=wanted, **options)
 
 
-def _write_policy(path: Path | None, created: CreatedRequest, client: Client) -> None:
-    if path is None:
-        return
-    policy = created.policy.to_json()
-    if client.integrator_id is not None:
-        policy["integrator_id"] = client.integrator_id
-    write_output(path, json.dumps(policy, indent=2).encode() + b"\n")
+def _write_policy(path: Path | None, policy: VerificationPolicy) -> None:
+    if path is not None:
+        write_output(path, json.dumps(policy.to_json(), indent=2).encode() + b"\n")
 
 
 def _show_outcome(out: Output, outcome: Outcome, receipt_out: Path | None) -> None:

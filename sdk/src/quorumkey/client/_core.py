@@ -251,7 +251,7 @@ class Core:
         if state.status is not Status.APPROVED:
             return NotApproved(state=state)
         receipt = yield from self.call(_calls.get_receipt(created.request_id))
-        verified = yield from self.verify(receipt, created)
+        policy, verified = yield from self.verify(receipt, created)
         people = {
             approver.fingerprint: approver
             for group in created.policy.policy.groups
@@ -260,9 +260,13 @@ class Core:
         approvers: tuple[Approver, ...] = tuple(
             people[decision.device] for decision in verified.decisions
         )
-        return Approved(state=state, receipt=receipt, verified=verified, approvers=approvers)
+        return Approved(
+            state=state, receipt=receipt, policy=policy, verified=verified, approvers=approvers
+        )
 
-    def verify(self, receipt: Envelope, created: CreatedRequest) -> Flow[VerifiedReceipt]:
+    def verify(
+        self, receipt: Envelope, created: CreatedRequest
+    ) -> Flow[tuple[VerificationPolicy, VerifiedReceipt]]:
         """Check a receipt against the caller's own policy and the pinned relay keys.
 
         Where no integrator id was given, the first receipt that passes names it ("trust on first
@@ -281,8 +285,9 @@ class Core:
             now=self.now(),
             unsafe_any_request=policy.integrator_id is None,
         )
-        self.integrator_id = self.integrator_id or verified.request.integrator.id
-        return verified
+        integrator_id = verified.request.integrator.id
+        self.integrator_id = self.integrator_id or integrator_id
+        return replace(policy, integrator_id=integrator_id), verified
 
     # ------------------------------------------------------------ pairings
 

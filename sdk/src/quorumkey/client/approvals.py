@@ -126,12 +126,15 @@ class Approved:
     Attributes:
         state: the relay's request object.
         receipt: the evidence, to be kept; ``receipt.encode()`` is what `quorumkey verify` reads.
+        policy: what the receipt was held against; ``policy.to_json()`` is the policy file that
+            `quorumkey verify` reads.
         verified: what the receipt proves.
         approvers: whose devices approved, in the receipt's order.
     """
 
     state: RequestState
     receipt: Envelope
+    policy: VerificationPolicy
     verified: VerifiedReceipt
     approvers: tuple[Approver, ...]
     approved: Literal[True] = True

@@ -53,6 +53,14 @@ _CLIENT_ERRORS: Final = range(400, 500)
 _TRANSIENT_REFUSALS: Final = frozenset({408, 425, 429})
 
 
+class _Connect(connect):
+    """A connection that is not led elsewhere: what is signed is for the origin that was dialled."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Follow no redirect."""
+        return exc
+
+
 class Show(Protocol):
     """How a listener turns a challenge into a checked request."""
 
@@ -113,7 +121,7 @@ class Listener:
         address = self._session.record.address
         ports = self._session.connection.ports
         try:
-            async with connect(
+            async with _Connect(
                 address.socket + _STREAM_PATH,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 compression=None,
