@@ -131,6 +131,23 @@ def test_unpairing_voids_sessions(world: World) -> None:
     assert get(device, "/v1/device/requests", session) == UNAUTHORIZED
 
 
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_leaving_one_integrator_voids_sessions(world: World, *, is_deleted: bool) -> None:
+    """Sessions end with any pairing of the device, and a new one opens while another is left."""
+    device = world.acme.device("half-voided")
+    ok(device.enrol(world.umbrella.pairing("half-voided")["pairing_code"]), 201)
+    theirs = world.acme.asked([device])
+    session = device.session()
+    if is_deleted:
+        assert world.acme.delete(f"/v1/devices/{device.fingerprint}").status_code == 204
+    else:
+        assert device.unpair(integrator_id=world.acme.integrator_id).status_code == 204
+
+    assert get(device, "/v1/device/requests", session) == UNAUTHORIZED
+    assert device.inbox() == []
+    assert refused(device.decide(theirs)) == (403, "device_revoked")
+
+
 def test_session_key_of_the_enrolment_opens_sessions(world: World) -> None:
     """A session key signs sessions with its own fingerprint as ``keyid``."""
     device, session_key = with_session_key(world.acme, "quiet")
@@ -253,6 +270,20 @@ def test_inbox_drops_what_expired(world: World) -> None:
 
     assert device.inbox() == []
     assert [item["status"] for item in device.inbox("?status=all")] == ["timeout"]
+
+
+def test_inbox_comes_in_pages(world: World) -> None:
+    """The inbox is a list like the others: newest first, in pages."""
+    device = world.acme.device("paged")
+    made = [world.acme.asked([device])["request_id"] for _ in range(3)]
+    session = device.session()
+    http = world.relay.http
+    first = ok(http.get("/v1/device/requests?limit=2", headers=session))
+    path = f"/v1/device/requests?limit=2&cursor={first['next_cursor']}"
+    second = ok(http.get(path, headers=session))
+
+    assert [item["request_id"] for item in first["data"] + second["data"]] == made[::-1]
+    assert second["next_cursor"] is None
 
 
 def test_inbox_item_by_id(world: World) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.protocol_client import Device, ok, refused
-from tests.e2e.protocol_crypto import Json, Key, b64, payload_of, verify
+from tests.e2e.protocol_client import ok
+from tests.e2e.protocol_crypto import Json, payload_of, verify
 from tests.e2e.protocol_stream import dial, greeted, streaming, until
 from tests.e2e.protocol_world import served
 from websockets.exceptions import InvalidStatus
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.protocol_world import World
 
 MESSAGE_TOO_BIG = 1009  # RFC 6455, 7.4.1
-UNEXPECTED, BAD_AUTH, REVOKED, LATE, REPLACED, SHUTTING_DOWN = 4400, 4401, 4403, 4408, 4409, 4503
+UNEXPECTED, REVOKED, LATE, REPLACED, SHUTTING_DOWN = 4400, 4403, 4408, 4409, 4503
 
 
 def asked_for(frame: Json) -> str:
@@ -139,17 +139,6 @@ def test_ack_is_counted(world: World) -> None:
         assert until(lambda: "'acknowledged': 1" in str(ok(world.acme.get(path))))
 
 
-def test_session_key_opens_the_socket(world: World) -> None:
-    """A session key authenticates the socket of its device."""
-    session_key = Key()
-    device = Device(world.relay, Key(), session_key=session_key)
-    ok(device.enrol(world.acme.pairing("quiet")["pairing_code"]), 201)
-    with greeted(device) as stream:
-        stream.send(stream.auth(session_key))
-
-        assert stream.next() == {"type": "ready"}
-
-
 @pytest.mark.parametrize("offered", ["quorumkey.v2", "chat", "QUORUMKEY.V1"])
 def test_other_subprotocol_is_refused(world: World, offered: str) -> None:
     """Without ``quorumkey.v1`` among the offered sub-protocols the answer is 400."""
@@ -222,74 +211,6 @@ def test_frame_over_64_kib_closes(world: World) -> None:
         assert stream.code() == MESSAGE_TOO_BIG
 
 
-BAD_AUTHS: list[Json] = [
-    {"nonce": b64(bytes(32))}, {"relay": "00" * 32}, {"device": "00" * 32},
-    {"audience": "nonsense"}, {"v": 2}, {"extra": 1},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("members", BAD_AUTHS)
-def test_bad_auth_is_4401(world: World, members: Json) -> None:
-    """A session statement for another nonce, relay or device closes with 4401."""
-    with greeted(world.acme.device("bad-auth")) as stream:
-        stream.send(stream.auth(**members))
-
-        assert stream.code() == BAD_AUTH
-
-
-def test_auth_of_another_key_is_4401(world: World) -> None:
-    """A session statement that another key signed closes with 4401."""
-    ann, ben = world.acme.devices("k-ann", "k-ben")
-    with greeted(ann) as stream:
-        stream.send(stream.auth(ben.key))
-
-        assert stream.code() == BAD_AUTH
-
-
-def test_auth_of_a_stranger_is_4401(world: World) -> None:
-    """A device that never enrolled is closed with 4401."""
-    with greeted(Device(world.relay, Key())) as stream:
-        stream.send(stream.auth())
-
-        assert stream.code() == BAD_AUTH
-
-
-def test_nonce_of_a_challenge_is_not_one_of_the_socket(world: World) -> None:
-    """A nonce from ``/v1/device/challenge`` opens no socket."""
-    with greeted(world.acme.device("challenged")) as stream:
-        stream.send(stream.auth(nonce=world.relay.nonce()))
-
-        assert stream.code() == BAD_AUTH
-
-
-def test_nonce_of_another_socket_is_refused(world: World) -> None:
-    """A nonce from one socket's hello opens no other socket."""
-    device = world.acme.device("crossed")
-    with greeted(device) as first, greeted(device) as second:
-        second.send(second.auth(nonce=first.hello["nonce"]))
-
-        assert second.code() == BAD_AUTH
-
-
-def test_nonce_of_a_socket_is_not_one_of_the_calls(world: World) -> None:
-    """A nonce from hello opens no session over HTTP."""
-    device = world.acme.device("outside")
-    with greeted(device) as stream:
-        answer = device.open_session(nonce=stream.hello["nonce"])
-
-        assert refused(answer) == (410, "nonce_expired")
-
-
-def test_unpaired_device_is_4403(world: World) -> None:
-    """A device that unpaired earlier is closed with 4403."""
-    device = world.acme.device("gone")
-    assert device.unpair().status_code == 204
-    with greeted(device) as stream:
-        stream.send(stream.auth())
-
-        assert stream.code() == REVOKED
-
-
 def test_unpairing_closes_the_socket_with_4403(world: World) -> None:
     """Once an unpairing was answered the device's socket is closed with 4403."""
     device = world.acme.device("leaving")
@@ -316,17 +237,6 @@ def test_newer_connection_replaces_the_older(world: World) -> None:
         request = world.acme.asked([device])
 
         assert asked_for(newer.next()) == request["request_id"]
-
-
-def test_unauthenticated_connection_replaces_nothing(world: World) -> None:
-    """Only a connection that has authenticated replaces another."""
-    device = world.acme.device("stable")
-    with streaming(device) as older, greeted(device) as stream:
-        stream.send(stream.auth(Key()))
-        assert stream.code() == BAD_AUTH
-        request = world.acme.asked([device])
-
-        assert asked_for(older.next()) == request["request_id"]
 
 
 @pytest.mark.slow
@@ -359,17 +269,3 @@ def test_unauthenticated_sockets_are_bounded(tmp_path: Path) -> None:
 
         assert caught.value.response.status_code == 503
         assert caught.value.response.headers["retry-after"]
-
-
-def test_socket_takes_no_other_audience(tmp_path: Path) -> None:
-    """For a socket the audience is the http form of the origin that was dialled."""
-    with served(tmp_path, origins=("https://relay.test",)) as world:
-        device = Device(world.relay, Key())
-        text = cast("str", world.acme.pairing("ws")["pairing_code"])
-        ok(device.enrol(text, audience="https://relay.test"), 201)
-        with greeted(device) as wrong, greeted(device) as right:
-            wrong.send(wrong.auth(audience="wss://relay.test"))
-            right.send(right.auth(audience="https://relay.test"))
-
-            assert right.next() == {"type": "ready"}
-            assert wrong.code() == BAD_AUTH

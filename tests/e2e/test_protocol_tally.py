@@ -205,6 +205,18 @@ def test_person_out_by_wrong_codes_leaves_the_group_to_others(world: World) -> N
     assert world.acme.status(request) == "rejected"
 
 
+def test_group_of_the_requester_alone_is_not_winnable(world: World) -> None:
+    """A group in which only the requester is left cannot be won: they may not approve."""
+    ann, ben, cem = world.acme.devices("w-ann", "w-ben", "w-cem")
+    requester = {"id": "w-ann"}
+    request = world.acme.asked(
+        [ann, cem], [ben], required=1, requester=requester, reject_policy="quorum_impossible"
+    )
+
+    assert decided(ben, request, "deny") == "pending"
+    assert decided(cem, request, "deny") == "rejected"
+
+
 @pytest.mark.parametrize("policy", ["any", "quorum_impossible"])
 def test_48_devices_at_once_are_counted_once_each(world: World, policy: str) -> None:
     """48 simultaneous approvals of 48 groups, each sent twice, count once."""
