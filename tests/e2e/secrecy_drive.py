@@ -132,7 +132,7 @@ def _at_route(caller: Caller, route: Endpoint[Any, Any], path: str, right: str) 
     plant = caller.canaries.plant
 
     def call(body: Json | bytes = b"", **more: Any) -> None:  # noqa: ANN401 — handed on
-        said = {"method": route.method, "token": right, **more}
+        said: dict[str, Any] = {"method": route.method, "token": right, **more}
         caller.call(path=path, body=body, **said)
 
     wrong = caller.canaries.keep("API key", f"qk_test_{token_hex(32)}")
