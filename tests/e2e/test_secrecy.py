@@ -31,13 +31,24 @@ from quorumkey.errors import ERRORS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.e2e.secrecy_canaries import Json
+
 pytestmark = pytest.mark.slow
 
 #: No call can bring this about on purpose: it is what a defect answers.
 UNPROVOKED = {"internal_error"}
 
 #: What the database must not hold in clear.
-SEALED = {"API key", "apns token", "auth", "endpoint", "fcm token", "p256dh", "token"}
+SEALED = {
+    "API key",
+    "apns token",
+    "auth",
+    "endpoint",
+    "fcm token",
+    "p256dh",
+    "stored answer",
+    "token",
+}
 
 
 @dataclass
@@ -90,6 +101,12 @@ def driven(tmp_path_factory: pytest.TempPathFactory) -> Driven:
             every_rule(caller, alice, bob)
             caller.push(alice, addresses(caller)[0])
             caller.ask(asking(canaries, bob, match_code=CODE))
+            approver: Json = {"approver": {"id": canaries.plant("approver id")}}
+            key = {"Idempotency-Key": canaries.plant("Idempotency-Key")}
+            path, token = "/v1/pairings", caller.api_key
+            answer = caller.call("POST", path, approver, token=token, headers=key)
+            assert answer == caller.call("POST", path, approver, token=token, headers=key)
+            canaries.keep("stored answer", str(answer["pairing_code"]))
             kept = database(data)
         strict(caller, data, log)
     with sqlite3.connect(data / "relay.db") as reader:
@@ -133,10 +150,14 @@ def test_no_match_code_is_in_the_log(driven: Driven) -> None:
 
 
 def test_the_database_holds_no_secret_in_clear(driven: Driven) -> None:
-    """Push addresses, API keys and session tokens are not in the database's files in clear."""
-    found = driven.canaries.found_in(driven.database.decode("latin-1"))
+    """Push addresses, keys, tokens and the code of a stored answer are sealed on the disk."""
+    sealed = Canaries()
+    sealed.planted = {
+        secret: place for secret, place in driven.canaries.planted.items() if place in SEALED
+    }
 
-    assert {secret: place for secret, place in found.items() if place in SEALED} == {}
+    assert set(sealed.planted.values()) == SEALED
+    assert sealed.found_in(driven.database.decode("latin-1")) == {}
 
 
 def test_match_codes_are_sealed(driven: Driven) -> None:
