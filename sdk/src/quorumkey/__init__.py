@@ -73,13 +73,12 @@ _MODULES: Final = (
 
 def __getattr__(name: str) -> object:
     """Load a public name from the module that defines it."""
-    if name in __all__:
-        for module in map(import_module, _MODULES):
-            if name in module.__all__:
-                value: object = getattr(module, name)
-                globals()[name] = value
-                return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next(module for module in map(import_module, _MODULES) if name in module.__all__)
+    value: object = getattr(home, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
