@@ -129,10 +129,6 @@ class OpenRequests:
         """Return a pending or recently finished request."""
         return self._pending.get(request_id) or self._recent.get(request_id)
 
-    def is_pending(self, request_id: str) -> bool:
-        """Say whether the request is pending."""
-        return request_id in self._pending
-
     def pending(self, request_id: str) -> Stored | None:
         """Return a pending request."""
         slot = self._pending.get(request_id)
