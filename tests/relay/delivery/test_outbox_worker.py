@@ -413,3 +413,26 @@ async def test_a_channel_that_breaks_is_tried_again(
 
     assert ["accepted"] * 2 == [one.state for one in await log(store, stored)]
     assert ["a bug of a channel"] == caught
+
+
+async def test_a_send_that_is_cancelled_is_tried_again(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """A cancelled send leaves the delivery queued, and the lane goes on."""
+    stored, post = await asked(store, "alice"), Post()
+    post.hold = asyncio.Event()
+    worker = work(backend, store, post)
+    before = asyncio.all_tasks()
+    await queue(store, delivery(stored, "alice", channel="post"))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await worker.drain()
+    await asyncio.sleep(0)  # the lane hears of it one turn later
+    post.hold.set()
+
+    await worker.scan()
+    await worker.drain()
+
+    assert ["accepted"] == [one.state for one in await log(store, stored)]
+    assert 2 == len(post.sent)

@@ -224,3 +224,22 @@ async def test_waiting_is_no_commit(store: SqliteStore) -> None:
     await waiting
 
     assert (1, 1) == (store.counters.commits, store.counters.transactions)
+
+
+async def test_a_listener_may_commit(store: SqliteStore) -> None:
+    """A commit that a listener makes when it hears of another is committed after it."""
+    answers: list[asyncio.Future[None]] = []
+    first, second, third = event(), event(), event()
+
+    def answer(commit: Commit) -> None:
+        if commit == happened(first):
+            answers.extend(
+                asyncio.ensure_future(store.commit(happened(record))) for record in (second, third)
+            )
+
+    store.subscribe(answer)
+    await store.commit(happened(first))
+    await asyncio.gather(*answers)
+
+    found = await store.events(integrator_id=ACME.id, after=None, limit=10)
+    assert [first, second, third] == found

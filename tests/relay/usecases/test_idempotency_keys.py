@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.relay.simulator import ACME, UMBRELLA, Simulator, granted, refused, simulator
+from tests.relay.simulator import ACME, UMBRELLA, SimDevice, Simulator, granted, refused, simulator
 
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.store.protocol import StoreUnavailable
@@ -114,6 +114,18 @@ async def test_a_refused_call_keeps_no_answer(sim: Simulator) -> None:
     await granted(sim.send(sim.body([alice]), idempotency=claim(body=b"right")))
 
     assert 1 == len(list(sim.store.pending()))
+
+
+async def test_a_call_that_breaks_a_rule_keeps_no_answer(sim: Simulator) -> None:
+    """A refusal by the devices' standing is not stored either."""
+    alice = SimDevice("alice")
+    body = sim.body([alice])
+
+    early = await refused(sim.send(body, idempotency=claim()))
+    await sim.admit(alice)
+    await granted(sim.send(body, idempotency=claim()))
+
+    assert ("unknown_device", 1) == (early.code, len(list(sim.store.pending())))
 
 
 async def test_a_call_that_could_not_be_stored_keeps_no_answer(

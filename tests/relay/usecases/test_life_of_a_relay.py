@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.contract.material import api_key
 from tests.relay.simulator import (
     ACME,
     START,
@@ -40,6 +42,7 @@ from quorumkey_relay.identity.vault import VaultError
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.store.protocol import (
     AlreadyServed,
+    PutApiKey,
     PutIntegrator,
     PutSuccession,
     StoreUnavailable,
@@ -242,6 +245,18 @@ async def test_the_background_works_by_itself(
         assert "timeout" == (await waiting).status
 
 
+async def test_a_slow_channel_does_not_keep_the_relay_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in flight is waited for a moment; then the relay ends, and the outbox has it."""
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0)
+    async with simulator(tmp_path) as sim:
+        monkeypatch.setattr(sim.relay.worker, "drain", asyncio.Event().wait)
+
+    async with simulator(tmp_path) as sim:
+        assert [] == sim.relay.ready()
+
+
 # Key change
 
 
@@ -375,6 +390,18 @@ async def test_a_relay_has_a_clock_and_a_mint_of_its_own(tmp_path: Path) -> None
     assert (SystemClock, SystemMint) == (type(relay.clock), type(relay.mint))
     assert relay.clock.monotonic() <= relay.clock.monotonic()
     assert START < relay.clock.now() + 10**9
+
+
+async def test_an_api_key_names_its_integrator(sim: Simulator) -> None:
+    """A live key of a known integrator; not a revoked, an unknown, or nobody's key."""
+    live = api_key("qk_test_live")
+    revoked = api_key("qk_test_revoked", revoked_at=START)
+    nobodys = replace(api_key("qk_test_nobodys"), integrator_id="nobody")
+    await sim.store.commit(tuple(PutApiKey(key) for key in (live, revoked, nobodys)))
+
+    texts = ("qk_test_live", "qk_test_revoked", "qk_test_nobodys", "qk_test_unknown")
+
+    assert [(live, ACME), None, None, None] == [sim.use.api_key(text) for text in texts]
 
 
 async def test_an_integrator_may_be_renamed_while_serving(sim: Simulator) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.relay.simulator import Asked, SimDevice
 
     from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.store.protocol import Summary
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +137,26 @@ async def test_what_has_ended_is_not_waited_for(sim: Simulator) -> None:
     """A finished request answers at once."""
     request = await sim.ask([await sim.device("alice")])
     await sim.cancel(request)
+
+    assert "cancelled" == (await sim.read(request, wait_seconds=60)).status
+
+
+async def test_an_end_before_the_waiting_begins_is_not_missed(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that ends between the first look and the watch answers at once."""
+    request = await sim.ask([await sim.device("alice")])
+    look = sim.store.summary
+    looks: list[str] = []
+
+    async def ends_after_the_first(request_id: str) -> Summary | None:
+        found = await look(request_id)
+        looks.append(request_id)
+        if len(looks) == 1:
+            await sim.cancel(request)
+        return found
+
+    monkeypatch.setattr(sim.store, "summary", ends_after_the_first)
 
     assert "cancelled" == (await sim.read(request, wait_seconds=60)).status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from quorumkey_relay.domain.refusal import NOT_FOUND
 from quorumkey_relay.store.protocol import AppendEvent, PutDevice
 from quorumkey_relay.store.sqlite import AdminStore
 from quorumkey_relay.usecases.advance import device_event
+from quorumkey_relay.usecases.commands import PairingBody, PartyBody
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -198,6 +200,32 @@ async def test_leaving_can_make_a_quorum_impossible(sim: Simulator) -> None:
         (await sim.read(request)).status,
         await sim.outcomes(),
     )
+
+
+async def test_leaving_after_the_expiry_changes_nothing(sim: Simulator) -> None:
+    """A request that has timed out, swept or not, keeps what it was approved by."""
+    alice, bob = await sim.devices("alice", "bob")
+    request = await sim.ask([alice], [bob], required=2)
+    await sim.approve(request, alice)
+    sim.clock.advance(300)
+
+    await sim.unpair(alice)
+
+    view = await sim.read(request)
+    assert ("timeout", ["Group 1"]) == (view.status, view.groups_satisfied)
+
+
+async def test_an_approver_without_a_name_leaves(sim: Simulator) -> None:
+    """Where no name was given, the event has none."""
+    body = PairingBody(approver=PartyBody(id="employee-17"))
+    made = await granted(sim.use.create_pairing(integrator=ACME, body=body, idempotency=None))
+    device = SimDevice("employee-17")
+    code = str(json.loads(made)["pairing_code"])
+    await granted(sim.enroll(await sim.enrollment(device, code)))
+
+    await sim.unpair(device)
+
+    assert [{"id": "employee-17"}] * 2 == [event["approver"] for event in await sim.events()]
 
 
 async def test_leaving_one_integrator_leaves_the_others_requests_alone(sim: Simulator) -> None:
