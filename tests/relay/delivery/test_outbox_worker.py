@@ -7,87 +7,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.contract.material import RELAY, delivery, ended, fingerprint, furnish, request
+from tests.contract.material import delivery, ended, fingerprint
+from tests.relay.delivery.post import Post, asked, log, queue, work
 from tests.relay.simulator import START
 
-from quorumkey_relay.delivery import worker as worker_module
-from quorumkey_relay.delivery.challenges import Challenges
 from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Outcome, Retry
-from quorumkey_relay.delivery.worker import Worker
-from quorumkey_relay.identity.relaykeys import RelayKeys
-from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import OpenRequest, PutDelivery, StoreUnavailable
+from quorumkey_relay.store.protocol import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from tests.contract.backends import SqliteBackend
 
-    from quorumkey.protocol import Envelope
     from quorumkey_relay.store.protocol import Commit, Delivery, Stored
     from quorumkey_relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
-
-
-class Post:
-    """A channel that remembers what it was given, and answers as told."""
-
-    def __init__(self, name: str = "post", outcome: Outcome | None = None) -> None:
-        self.name = name
-        self.outcome = outcome or Accepted()
-        self.sent: list[str] = []
-        self.challenges: list[Envelope] = []
-        self.in_flight = 0
-        self.most_in_flight = 0
-        self.hold: asyncio.Event | None = None
-        self.breaks = 0
-
-    async def send(self, delivery: Delivery, challenge: Envelope) -> Outcome:
-        """Take a message."""
-        if self.breaks:
-            self.breaks -= 1
-            message = "a bug of a channel"
-            raise RuntimeError(message)
-        self.sent.append(delivery.id)
-        self.challenges.append(challenge)
-        self.in_flight += 1
-        self.most_in_flight = max(self.in_flight, self.most_in_flight)
-        if self.hold is not None:
-            await self.hold.wait()
-        self.in_flight -= 1
-        return self.outcome
-
-
-def work(backend: SqliteBackend, store: SqliteStore, *channels: Post) -> Worker:
-    """A worker on a store."""
-    worker = Worker(
-        store=store,
-        clock=backend.clock,
-        mint=SystemMint(),
-        challenges=Challenges(RelayKeys(RELAY), store),
-        channels=channels,
-    )
-    store.subscribe(worker.heard)
-    return worker
-
-
-async def asked(store: SqliteStore, *names: str) -> Stored:
-    """A request that names devices."""
-    await furnish(store, *names)
-    stored = request(" ".join(names))
-    await store.commit((OpenRequest(stored),))
-    return stored
-
-
-async def queue(store: SqliteStore, *deliveries: Delivery) -> None:
-    """Put deliveries into the outbox."""
-    await store.commit(tuple(PutDelivery(one) for one in deliveries))
-
-
-async def log(store: SqliteStore, stored: Stored) -> list[Delivery]:
-    """The delivery log of a request."""
-    return list(await store.deliveries(stored.terms.request_id))
 
 
 async def test_what_is_queued_is_sent_once_it_is_durable(
@@ -176,23 +111,6 @@ async def test_what_is_in_flight_is_not_taken_twice(
     await worker.drain()
 
     assert (1, [planned.id]) == (depth, post.sent)
-
-
-def accepted(store: SqliteStore, count: int) -> asyncio.Event:
-    """Set once so many deliveries were settled as accepted."""
-    done = asyncio.Event()
-    seen = 0
-
-    def heard(commit: Commit) -> None:
-        nonlocal seen
-        for write in commit:
-            if isinstance(write, PutDelivery) and write.delivery.state == "accepted":
-                seen += 1
-        if seen == count:
-            done.set()
-
-    store.subscribe(heard)
-    return done
 
 
 # What becomes of a try
@@ -338,101 +256,3 @@ async def test_a_channel_that_is_not_served_waits(
     await worker.drain()
 
     assert ([], [planned]) == (post.sent, await log(store, stored))
-
-
-# Lanes
-
-
-async def test_a_slow_channel_holds_nobody_else_up(
-    backend: SqliteBackend, store: SqliteStore
-) -> None:
-    """Each channel has a lane of its own."""
-    stored, slow, quick = await asked(store, "alice"), Post("slow"), Post("quick")
-    slow.hold = asyncio.Event()
-    worker = work(backend, store, slow, quick)
-    done = accepted(store, 1)
-    await queue(store, *(delivery(stored, "alice", channel=name) for name in ("slow", "quick")))
-
-    await done.wait()
-    states = {one.channel: one.state for one in await log(store, stored)}
-    slow.hold.set()
-    await worker.drain()
-
-    assert {"slow": "queued", "quick": "accepted"} == states
-
-
-async def test_a_lane_has_a_bounded_number_in_flight(
-    backend: SqliteBackend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The others wait, the earliest deadline first."""
-    monkeypatch.setattr(worker_module, "MAX_IN_FLIGHT", 1)
-    names = ("alice", "bob", "carol")
-    stored, post = await asked(store, *names), Post()
-    post.hold = asyncio.Event()
-    work(backend, store, post)
-    alice, bob, carol = (delivery(stored, name, channel="post") for name in names)
-    await queue(store, alice, bob, replace(carol, not_after=START + 10))
-    done = accepted(store, 3)
-    post.hold.set()
-    await done.wait()
-
-    assert ([alice.id, carol.id, bob.id], 1) == (post.sent, post.most_in_flight)
-
-
-async def test_the_age_of_the_oldest_is_known(backend: SqliteBackend, store: SqliteStore) -> None:
-    """Operators see for how long the longest-waiting delivery has been due."""
-    stored, post = await asked(store, "alice"), Post()
-    post.hold = asyncio.Event()
-    worker = work(backend, store, post)
-    ages = [worker.oldest_age()]
-    await queue(store, delivery(stored, "alice", channel="post"))
-    backend.clock.advance(7)
-    ages.append(worker.oldest_age())
-    post.hold.set()
-    await worker.drain()
-    ages.append(worker.oldest_age())
-
-    assert [0.0, 7.0, 0.0] == ages
-
-
-async def test_a_channel_that_breaks_is_tried_again(
-    backend: SqliteBackend, store: SqliteStore
-) -> None:
-    """What a channel raises ends neither the lane nor the delivery."""
-    caught: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _, context: caught.append(str(context["exception"]))
-    )
-    stored, post = await asked(store, "alice", "bob"), Post()
-    post.breaks = 1
-    worker = work(backend, store, post)
-    await queue(store, *(delivery(stored, name, channel="post") for name in ("alice", "bob")))
-    await worker.drain()
-    await worker.scan()
-    await worker.drain()
-
-    assert ["accepted"] * 2 == [one.state for one in await log(store, stored)]
-    assert ["a bug of a channel"] == caught
-
-
-async def test_a_send_that_is_cancelled_is_tried_again(
-    backend: SqliteBackend, store: SqliteStore
-) -> None:
-    """A cancelled send leaves the delivery queued, and the lane goes on."""
-    stored, post = await asked(store, "alice"), Post()
-    post.hold = asyncio.Event()
-    worker = work(backend, store, post)
-    before = asyncio.all_tasks()
-    await queue(store, delivery(stored, "alice", channel="post"))
-    await asyncio.sleep(0)
-    for task in asyncio.all_tasks() - before:
-        task.cancel()
-    await worker.drain()
-    await asyncio.sleep(0)  # the lane hears of it one turn later
-    post.hold.set()
-
-    await worker.scan()
-    await worker.drain()
-
-    assert ["accepted"] == [one.state for one in await log(store, stored)]
-    assert 2 == len(post.sent)
