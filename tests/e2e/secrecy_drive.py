@@ -96,8 +96,8 @@ def addresses(caller: Caller) -> list[Json]:
 
 def uncompressed() -> str:
     """A browser's public key: a P-256 point in 65 bytes."""
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - needed here alone
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - as above
         Encoding,
         PublicFormat,
     )

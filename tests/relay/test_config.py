@@ -175,7 +175,7 @@ def test_secrets_stay_out_of_repr() -> None:
     assert "canary" not in repr(Settings(metrics_token="canary-0123456789"))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "relay.internal"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "relay.internal"])  # noqa: S104 - read, not bound
 def test_other_addresses_mean_production(host: str) -> None:
     """On an address others can reach, the mode is production unless decided otherwise."""
     assert problems_of({}, {"host": host}) == (
