@@ -176,7 +176,7 @@ class RelayDouble:
             expires_at=self.now + 300,
             use_by=self.now + 1200,
         )
-        return self.store(replace(document, **(change or {})))  # type: ignore[arg-type] - any member
+        return self.store(replace(document, **(change or {})))  # type: ignore[arg-type]  # any member
 
     def store(self, document: RequestDocument, key: PrivateKey | None = None) -> Stored:
         """Sign a document and keep it."""

@@ -9,7 +9,7 @@ from tests.sdk.device.phones import Desk
 from tests.sdk.relay_double import URL, Stored, answer, failure
 
 from quorumkey.cli import _device_options
-from quorumkey.cli._device_requests import _show_event  # pyright: ignore[reportPrivateUsage] - tested alone
+from quorumkey.cli._device_requests import _show_event  # pyright: ignore[reportPrivateUsage]  # tested alone
 from quorumkey.cli._output import Output
 from quorumkey.client import Status
 from quorumkey.device import (

@@ -143,7 +143,7 @@ def approving(relay: RelayDouble) -> None:
                 stored.decisions, stored.status = [ALICE.decide(stored.digest)], "approved"
         return respond(request)
 
-    relay.respond = decide  # type: ignore[method-assign] - a double's answer
+    relay.respond = decide  # type: ignore[method-assign]  # a double's answer
 
 
 def test_waiting_for_an_approval(relay: RelayDouble, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class World:
             platform="ios",
             binding=pairing_binding(pairing.secret, self.relay.fingerprint, public.compressed),
         )
-        changed = replace(enrollment, **change)  # type: ignore[arg-type] - any member
+        changed = replace(enrollment, **change)  # type: ignore[arg-type]  # any member
         self.report(sign(kind, changed.encode(), key))
 
     def report(self, envelope: Envelope, key: PrivateKey = PHONE) -> None:

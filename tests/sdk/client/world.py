@@ -41,7 +41,7 @@ class World:
             sleep=self.clock.sleep,
             ports=ClientPorts(now=self.clock.now, monotonic=self.clock.now),
             retry=RetryPolicy(attempts=2, jitter=lambda: 0.5),
-            **options,  # type: ignore[arg-type] - any member
+            **options,  # type: ignore[arg-type]  # any member
         )
 
     def create(self, *phones: Phone) -> CreatedRequest:

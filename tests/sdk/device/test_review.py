@@ -55,14 +55,14 @@ def review(
 
 def changed(**change: object) -> Stored:
     """The same request with something else in the document, properly signed."""
-    document = replace(STORED.document, **change)  # type: ignore[arg-type] - any member
+    document = replace(STORED.document, **change)  # type: ignore[arg-type]  # any member
     return Stored(document, sign(RequestDocument.KIND, document.encode(), RELAY.key))
 
 
 def challenged(**change: object) -> Envelope:
     """The challenge with something else in it, properly signed."""
     honest = Challenge.decode(RELAY.challenge(STORED, DEVICE.fingerprint).payload)
-    statement = replace(honest, **change)  # type: ignore[arg-type] - any member
+    statement = replace(honest, **change)  # type: ignore[arg-type]  # any member
     return sign(Challenge.KIND, statement.encode(), RELAY.key)
 
 

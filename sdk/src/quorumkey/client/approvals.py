@@ -187,5 +187,5 @@ def request_body(
     names = ("expires_in_seconds", "reject_policy", "distinct", "min_assurance")
     for name in (*names, "use_within_seconds", "match_code"):
         if name in options:
-            body[name] = options[name]  # type: ignore[literal-required] - checked to be one
+            body[name] = options[name]  # type: ignore[literal-required]  # checked to be one
     return body
