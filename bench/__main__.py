@@ -32,6 +32,9 @@ from bench.throughput import Throughput
 #: From here on the load generator would be what is measured.
 BUSY_LIMIT: Final = 0.85
 
+#: A relay that is asked for more than it can answer has all of its core on a quiet machine.
+QUIET_SHARE: Final = 0.9
+
 _NULL_CALL: Final = call("POST", "/", b"{}")
 
 
@@ -86,7 +89,7 @@ class Bench:
             throughput = Throughput(relay, baseline, account, phones)
             self.rows += await throughput.measure(self._sizes)
             self.rows += throughput.costs(self._sizes)
-            self._judge_load(throughput.busiest)
+            self._judge(throughput)
             _progress("challenges to connected devices")
             self.rows += await measure_pace(relay, account, phones, self._sizes)
             _progress("counting syncs")
@@ -94,10 +97,15 @@ class Bench:
                 relay, self._data_dir, account, phones, self._sizes.traced_creations
             )
 
-    def _judge_load(self, busiest: float) -> None:
-        said = f"the load generator needed up to {busiest:.0%} of its core for the echo"
-        if busiest > BUSY_LIMIT or self._cores.count == 1:
+    def _judge(self, throughput: Throughput) -> None:
+        """Say whether what was measured is the server: not the load generator, not others."""
+        said = f"the load generator needed up to {throughput.busiest:.0%} of its core for the echo"
+        if throughput.busiest > BUSY_LIMIT or self._cores.count == 1:
             said += ": IT IS THE BOTTLENECK, the echo's true rate is higher"
+        self.notes.append(said)
+        said = f"the relay had {throughput.share:.0%} of its core while it counted decisions"
+        if throughput.share < QUIET_SHARE:
+            said += ": OTHER PROGRAMS WERE RUNNING, measure again when the machine is quiet"
         self.notes.append(said)
 
 
@@ -109,7 +117,9 @@ def main() -> int:
     """Run the benchmark; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: few samples, no verdict")
-    quick: bool = parser.parse_args().quick
+    parser.add_argument("--results", type=Path, default=report.RESULTS, help="where the JSON goes")
+    given = parser.parse_args()
+    quick: bool = given.quick
     cores = Cores.of_machine()
     os.sched_setaffinity(0, {cores.load})
     started = time.monotonic()
@@ -123,8 +133,8 @@ def main() -> int:
     described = machine.describe(cores)
     print("  ".join(f"{name} {value}" for name, value in described.items()))
     print(*bench.notes, "", report.table(bench.rows), "", sep="\n")
-    path = report.write(bench.rows, machine=described, notes=bench.notes)
-    print(f"{time.monotonic() - started:.0f} s; written to {path.relative_to(servers.ROOT)}")
+    path = report.write(given.results, bench.rows, machine=described, notes=bench.notes)
+    print(f"{time.monotonic() - started:.0f} s; written to {path}")
     missed = [row for row in bench.rows if row.verdict == "MISSED"]
     return 1 if missed and not quick else 0
 

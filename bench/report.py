@@ -133,8 +133,10 @@ def table(rows: Sequence[Row]) -> str:
     )
 
 
-def write(rows: Sequence[Row], *, machine: Mapping[str, object], notes: Sequence[str]) -> Path:
-    """Write everything to a new file below ``bench/results`` and return its path."""
+def write(
+    folder: Path, rows: Sequence[Row], *, machine: Mapping[str, object], notes: Sequence[str]
+) -> Path:
+    """Write everything to a new file in ``folder`` and return its path."""
     now = datetime.now(UTC)
     document = {
         "measured_at": now.isoformat(timespec="seconds"),
@@ -142,8 +144,8 @@ def write(rows: Sequence[Row], *, machine: Mapping[str, object], notes: Sequence
         "notes": list(notes),
         "rows": [row.to_json() for row in rows],
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 

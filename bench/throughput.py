@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -125,6 +126,7 @@ class Throughput:
         self.figures.add(f"{name} p99", quantile(latencies, _P99) * _MS)
         self.figures.add(f"{name} cpu", cpu_seconds / len(latencies) * _US)
         self.figures.add(f"{name} busy", max(burst.busy for burst in bursts))
+        self.figures.add(f"{name} share", cpu_seconds / seconds)
 
     async def _crowds(self, relay: Load, count: int) -> list[list[bytes]]:
         """Make requests that name a crowd each; return the approvals of each and the last one.
@@ -212,6 +214,11 @@ class Throughput:
     def busiest(self) -> float:
         """Return the greatest share of its core that the load generator needed for the echo."""
         return max(self.figures.rounds(f"{ECHO} busy"))
+
+    @property
+    def share(self) -> float:
+        """Return the share of its core that the relay had while it counted decisions."""
+        return statistics.median(self.figures.rounds(f"{DECISION} share"))
 
 
 async def _in_turn(turn: int, *steps: Callable[[], Awaitable[object]]) -> None:
