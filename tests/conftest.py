@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No test is judged by a clock; what fails can be run again from what is printed.
+settings.register_profile("repository", deadline=None, print_blob=True)
+settings.load_profile("repository")
 
 
 @pytest.fixture(scope="module")

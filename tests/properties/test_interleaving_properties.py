@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.relay.sim_members import AskMembers
 
-ROUNDS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ROUNDS = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from quorumkey_relay.store.protocol import OpenRequest, PutIntegrator
 if TYPE_CHECKING:
     from quorumkey_relay.store.protocol import Store, Stored
 
-ROUNDS = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ROUNDS = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 EVERYTHING = ("approve", "deny", "miscode", "lose", "cancel", "expire")
 
 

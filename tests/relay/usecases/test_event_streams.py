@@ -343,7 +343,7 @@ async def test_nobody_has_to_say_goodbye(sim: Simulator, monkeypatch: pytest.Mon
 
     del looked_at, ignored
     gc.collect()
-    for _ in range(3):  # the event loop closes what was dropped
+    for _ in range(10):  # the event loop closes what was dropped
         await asyncio.sleep(0)
 
     assert ([False, False], [None, None]) == (before, [feed() for feed in feeds])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -187,12 +188,15 @@ async def test_kept_answers_are_sealed(sim: Simulator) -> None:
 async def test_a_caller_that_gave_up_meets_the_first_answer(sim: Simulator) -> None:
     """A call whose caller went away is still that key's call: trying again makes no second."""
     body = sim.body([await sim.device("alice")])
+    other = sqlite3.connect(sim.relay.settings.data_dir / "relay.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # so the commit has to wait
     running = asyncio.ensure_future(sim.send(body, idempotency=claim()))
-    await asyncio.sleep(0)  # its commit is on the way now
+    await asyncio.sleep(0)
     running.cancel()
     await asyncio.wait([running])
 
     early = await sim.send(body, idempotency=claim())
+    other.close()
     await sim.store.settled()
     late = await granted(sim.send(body, idempotency=claim()))
 
