@@ -7,7 +7,7 @@ a quarter of a second.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from quorumkey_relay.store.protocol import (
@@ -44,9 +44,12 @@ class AdminStore:
         if not create and not (data_dir / DATABASE_NAME).is_file():
             message = f"there is no relay in {data_dir}; run: quorumkey-relay init --data-dir DIR"
             raise StoreUnavailable(message)
-        self._connection = connect(data_dir)
-        migrate(self._connection)
-        self.read = Reader(connect(data_dir, read_only=True), vault)
+        with ExitStack() as opened:
+            self._connection = connect(data_dir)
+            opened.callback(self._connection.close)
+            migrate(self._connection)
+            self.read = Reader(connect(data_dir, read_only=True), vault)
+            opened.pop_all()
 
     def __enter__(self) -> Self:
         """Return itself."""

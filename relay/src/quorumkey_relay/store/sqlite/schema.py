@@ -7,7 +7,7 @@ small state, ``documents`` the immutable document, ``decisions`` one row a decis
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.identity.files import PRIVATE_FILE_MODE
@@ -123,19 +123,22 @@ def connect(data_dir: Path, *, read_only: bool = False) -> sqlite3.Connection:
         # is there is not opened: closing it again would drop this process's locks on it.
         with suppress(FileExistsError):
             path.touch(mode=PRIVATE_FILE_MODE, exist_ok=False)
-        connection = sqlite3.connect(
-            path,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=STATEMENT_CACHE,
-            timeout=BUSY_TIMEOUT_MS / 1_000,
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
+        with ExitStack() as opened:
+            connection = sqlite3.connect(
+                path,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=STATEMENT_CACHE,
+                timeout=BUSY_TIMEOUT_MS / 1_000,
+            )
+            opened.callback(connection.close)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            opened.pop_all()
     except (sqlite3.Error, OSError) as error:
         message = f"cannot open {path}: {error}"
         raise StoreUnavailable(message) from error

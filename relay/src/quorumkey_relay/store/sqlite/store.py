@@ -9,6 +9,7 @@ in memory is read again from the disk, because nothing decided since is worth an
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, cast
 
 from quorumkey_relay.domain.model import Status
@@ -92,18 +93,19 @@ class SqliteStore:
 
         Raises ``AlreadyServed`` or ``StoreUnavailable``.
         """
-        self._lock.acquire()
-        try:
+        with ExitStack() as opened:
+            self._lock.acquire()
+            opened.callback(self._lock.release)
             self._connection = connect(self._data_dir)
+            opened.callback(self._connection.close)
             migrate(self._connection)
             # From here on the writer waits for a lock by itself, without holding the event loop.
             self._connection.execute("PRAGMA busy_timeout = 0")
             self._reader = Reader(connect(self._data_dir, read_only=True), self._vault)
+            opened.callback(self._reader.close)
             self._seen_change = self._reader.last_change()
             self._read_all()
-        except BaseException:
-            self._lock.release()
-            raise
+            opened.pop_all()
         self._writer = Writer(
             self._connection,
             on_durable=self._durable,
