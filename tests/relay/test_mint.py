@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-
-import pytest
+from typing import TYPE_CHECKING
 
 from quorumkey.protocol import check_uuid7
 from quorumkey_relay.mint import SystemMint
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_ids_grow() -> None:
