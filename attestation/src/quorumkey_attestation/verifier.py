@@ -67,7 +67,7 @@ class NoEvidence:
         del expected  # the absence of evidence is about no key
         if evidence.get("format") != "none":
             raise AttestationError(
-                Reason.UNSUPPORTED_FORMAT, "This verifier judges no evidence; send format none."
+                Reason.UNSUPPORTED, "This verifier judges no evidence; send format none."
             )
         if len(evidence) != 1:
             raise AttestationError(Reason.MALFORMED, "Format none has no other member.")
