@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN: Final = ("console", "python", "sh")
-DATA: Final = ("json", "text", "toml", "yaml", "nginx")
+DATA: Final = ("javascript", "json", "kotlin", "nginx", "swift", "text", "toml", "yaml")
 
 _FENCE = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*?) -->\n)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$",
