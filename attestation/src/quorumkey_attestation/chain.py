@@ -174,9 +174,10 @@ def require_issued(
     for index, certificate in enumerate(path[:-1]):
         _require_constraints(certificate, index, audit, may_be_no_ca=index in tolerated_non_ca)
     for index, (certificate, issuer) in enumerate(pairwise(path)):
+        named = certificate.issuer == issuer.subject
         audit.require(
             "chain/6-issuer",
-            certificate.issuer == issuer.subject,
+            named,
             Reason.BROKEN_CHAIN,
             "A certificate names another issuer than the next certificate.",
             index=index,
@@ -190,7 +191,8 @@ def require_issued(
         )
         audit.require(
             "chain/6-signature",
-            _is_issued(certificate, issuer),
+            # Where the name differs, the step above has refused; nothing is refused twice.
+            not named or _is_issued(certificate, issuer),
             Reason.BROKEN_CHAIN,
             "A certificate was not signed by the key of the next certificate.",
             index=index,
