@@ -6,18 +6,15 @@ Source: https://developer.android.com/google/play/integrity/verdicts and the res
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from quorumkey_attestation.play_integrity.strict_json import parse_object
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",
@@ -205,30 +202,14 @@ def _parse(payload: bytes, audit: Audit) -> _Members:
             f"The payload is larger than {MAX_PAYLOAD_BYTES} bytes.", "play.payload/1-size"
         )
 
-    def members_once(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-        members: dict[str, object] = {}
-        for name, value in pairs:
-            audit.require(
-                "play.payload/1-duplicate",
-                name not in members,
-                Reason.MALFORMED,
-                "The payload has a member twice.",
-            )
-            members[name] = value
-        return members
-
-    try:
-        parsed: object = json.loads(payload.decode(), object_pairs_hook=members_once)
-    except (ValueError, RecursionError) as error:
-        raise _malformed("The payload is not JSON.", "play.payload/1-json") from error
-    return _as_object(parsed, "outermost value")
+    return parse_object(payload, audit, what="payload", step="play.payload/1")
 
 
 def _as_object(value: object, name: str) -> _Members:
     if not isinstance(value, Mapping):
         raise _wrong_type(name)
-    # Whether a name is a string does not matter: only known names are looked up.
-    return value
+    # Whether every name is a string does not matter: only known names are looked up.
+    return cast("_Members", value)
 
 
 def _object(members: _Members, name: str) -> _Members:
@@ -271,7 +252,7 @@ def _labels(members: _Members, name: str, audit: Audit) -> frozenset[str]:
         Reason.MALFORMED,
         f"The payload's {name} is not a list.",
     )
-    labels: list[object] = value if isinstance(value, list) else [value]
+    labels = cast("list[object]", value) if isinstance(value, list) else [value]
     if len(labels) > MAX_LABELS:
         raise _malformed(f"The payload's {name} is too long.", "play.payload/4-length")
     texts = [label for label in labels if isinstance(label, str)]

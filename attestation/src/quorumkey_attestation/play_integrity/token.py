@@ -8,7 +8,6 @@ the names in the headers are compared, never looked up, and the three operations
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final
@@ -24,14 +23,16 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.play_integrity.payload import IntegrityPayload, examine_payload
+from quorumkey_attestation.play_integrity.strict_json import parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["MAX_TOKEN_CHARACTERS", "PlayIntegrityDecoder", "examine_token"]
 
 MAX_TOKEN_CHARACTERS: Final = 65_536  # characters of a token; real ones have about 2,000
 
+_CURVE: Final = ec.SECP256R1().name
 _KEY_BYTES: Final = 32  # AES-256
 _WRAPPED_KEY_BYTES: Final = 40  # RFC 3394: eight more than the key
 _NONCE_BYTES: Final = 12  # RFC 7518 section 5.3
@@ -61,7 +62,7 @@ class PlayIntegrityDecoder:
     def __init__(self, decryption_key: bytes, verification_key: ec.EllipticCurvePublicKey) -> None:
         if len(decryption_key) != _KEY_BYTES:
             raise ValueError(f"the decryption key has {_KEY_BYTES} bytes")
-        if verification_key.curve.name != ec.SECP256R1.name:
+        if verification_key.curve.name != _CURVE:
             raise ValueError("the verification key lies on P-256")
         self._decryption_key = decryption_key
         self._verification_key = verification_key
@@ -131,7 +132,7 @@ def examine_token(
         )
     if len(segments) != _JWE_SEGMENTS:
         raise _malformed("The token is not a compact JWE.", "1-segments")
-    header = _header(segments[0], "2-header", audit)
+    header = _header(segments[0], "2", audit)
     for name, algorithm, check in (("alg", "A256KW", "2-key"), ("enc", "A256GCM", "2-content")):
         audit.require(
             f"play.decode/{check}-algorithm",
@@ -161,25 +162,9 @@ def _base64url(segment: str, length: int | None = None) -> bytes:
 
 
 def _header(segment: str, step: str, audit: Audit) -> Mapping[str, object]:
-    def members_once(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-        members: dict[str, object] = {}
-        for name, value in pairs:
-            audit.require(
-                f"play.decode/{step}-duplicate",
-                name not in members,
-                Reason.MALFORMED,
-                "A header of the token has a member twice.",
-            )
-            members[name] = value
-        return members
-
-    try:
-        header: object = json.loads(_base64url(segment).decode(), object_pairs_hook=members_once)
-    except (ValueError, RecursionError) as error:
-        raise _malformed("A header of the token is not JSON.", step) from error
-    if not isinstance(header, dict):
-        raise _malformed("A header of the token is not an object.", step)
-    return header
+    return parse_object(
+        _base64url(segment), audit, what="header of the token", step=f"play.decode/{step}"
+    )
 
 
 def _refuse_members(header: Mapping[str, object], steps: Mapping[str, str], audit: Audit) -> None:
@@ -222,7 +207,7 @@ def _verified(signed: str, key: ec.EllipticCurvePublicKey, audit: Audit) -> byte
     segments = signed.split(".")
     if len(segments) != _JWS_SEGMENTS:
         raise _malformed("The token holds something else than a JWS.", "6-jws")
-    header = _header(segments[0], "7-header", audit)
+    header = _header(segments[0], "7", audit)
     audit.require(
         "play.decode/7-algorithm",
         header.get("alg") == "ES256",
