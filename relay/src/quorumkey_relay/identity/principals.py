@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Scope = Literal["integrator", "admin"]
 KeyForm = Literal["native", "webauthn"]
 Platform = Literal["ios", "android", "web", "cli"]
+AppAttestEnvironment = Literal["production", "development"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,41 @@ class Pairing:
     enrollment: bytes | None = field(default=None, repr=False)
     attestation: bytes | None = field(default=None, repr=False)
     ended_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """The evidence that last proved where a device's key lives.
+
+    ``evidence`` is the JSON that the device sent, ``judged_at`` when it was accepted, in seconds
+    since the epoch. ``serials`` are those of its certificates, in lower-case hex, to be looked up
+    in each new revocation list; an App Attest object has none that a list would name.
+    ``quirks`` are the deviations that were tolerated.
+    """
+
+    device: str
+    format: str
+    assurance: str
+    judged_at: int
+    evidence: bytes = field(repr=False)
+    serials: tuple[str, ...] = ()
+    quirks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundAppAttestKey:
+    """An App Attest key and the one device that it vouches for.
+
+    ``public_key`` is the uncompressed point of 65 bytes; ``counter`` the greatest that an
+    assertion has had, 0 before the first.
+    """
+
+    key_id: bytes
+    device: str
+    public_key: bytes
+    app_id: str
+    environment: AppAttestEnvironment
+    counter: int = 0
 
 
 NO_PAIRINGS: Mapping[str, Pairing] = MappingProxyType({})

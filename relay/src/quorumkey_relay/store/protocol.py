@@ -11,11 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from quorumkey.protocol import Envelope
     from quorumkey_relay.domain.model import Choice, Event, State, Status, Terms
-    from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
+    from quorumkey_relay.identity.principals import (
+        ApiKey,
+        Attestation,
+        BoundAppAttestKey,
+        Device,
+        Integrator,
+        Pairing,
+    )
 
 
 class StoreError(Exception):
@@ -27,7 +34,7 @@ class StoreUnavailable(StoreError):  # noqa: N818 - the name of the answer it le
 
 
 class Conflict(StoreError):  # noqa: N818 - the name the architecture gives it
-    """The request changed since it was loaded; load it and decide again."""
+    """What a commit rests on changed since it was loaded; load it and decide again."""
 
 
 class AlreadyServed(StoreError):  # noqa: N818 - says what is wrong
@@ -171,6 +178,33 @@ class PutDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class PutAttestation:
+    """What a device has just proved; it takes the place of what it proved before."""
+
+    attestation: Attestation
+
+
+@dataclass(frozen=True, slots=True)
+class BindAppAttestKey:
+    """An App Attest key vouches for a device; refused as Conflict if it does for another.
+
+    The counter of a key that is bound to the device already is left as it is.
+    """
+
+    key: BoundAppAttestKey
+    receipt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceCounter:
+    """An App Attest key's counter grows; refused as Conflict where it is not ``expected``."""
+
+    key_id: bytes
+    expected: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
 class AppendEvent:
     """An event for an integrator's stream and webhooks."""
 
@@ -207,6 +241,9 @@ Write = (
     | PutApiKey
     | PutPairing
     | PutDevice
+    | PutAttestation
+    | BindAppAttestKey
+    | AdvanceCounter
     | AppendEvent
     | PutDelivery
     | KeepAnswer
@@ -234,6 +271,10 @@ class Directory(Protocol):
 
     def pairing_by_code(self, code_digest: bytes) -> Pairing | None:
         """Return a pairing by the digest of its code, expired and used ones too."""
+        ...
+
+    def app_attest_key(self, key_id: bytes) -> BoundAppAttestKey | None:
+        """Return an App Attest key with the newest counter."""
         ...
 
 
@@ -323,6 +364,21 @@ class Store(Protocol):
 
     async def tie(self, *, integrator_id: str, device: str) -> Pairing | None:
         """Return the newest tie, in force or ended, of a device to an integrator."""
+        ...
+
+    async def attestation(self, device: str) -> Attestation | None:
+        """Return what a device last proved."""
+        ...
+
+    async def attested_by(self, serials: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Return the devices whose newest attestation rests on one of these certificates.
+
+        Serial numbers are lower-case hex. Each pair is a serial and a device, in order.
+        """
+        ...
+
+    async def app_attest_receipt(self, key_id: bytes) -> bytes | None:
+        """Return the newest receipt of an App Attest key, as DER."""
         ...
 
     async def events(

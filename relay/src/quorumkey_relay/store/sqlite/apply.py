@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
 from quorumkey_relay.store.protocol import (
+    AdvanceCounter,
     AdvanceRequest,
     AppendEvent,
+    BindAppAttestKey,
     Conflict,
     KeepAnswer,
     OpenRequest,
     PutApiKey,
+    PutAttestation,
     PutDelivery,
     PutDevice,
     PutIntegrator,
@@ -19,7 +22,7 @@ from quorumkey_relay.store.protocol import (
     PutSuccession,
     Write,
 )
-from quorumkey_relay.store.sqlite import rows
+from quorumkey_relay.store.sqlite import attestation_rows, rows
 
 if TYPE_CHECKING:
     from quorumkey_relay.identity.vault import Vault
@@ -52,6 +55,8 @@ def apply(  # noqa: C901, PLR0911 - one case a kind of write
         case PutPairing(pairing=pairing):
             directory.put_pairing(pairing)
             return [rows.pairing_row(pairing)]
+        case PutAttestation() | BindAppAttestKey() | AdvanceCounter():
+            return _prove(write, directory)
         case PutIntegrator(integrator=integrator):
             directory.integrators[integrator.id] = integrator
             return [(rows.INSERT_INTEGRATOR, (integrator.id, integrator.name))]
@@ -60,6 +65,41 @@ def apply(  # noqa: C901, PLR0911 - one case a kind of write
             return [rows.api_key_row(key)]
         case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
             return [(rows.INSERT_SUCCESSION, (envelope, after, since))]
+
+
+def check(write: Write, directory: MemoryDirectory, open_requests: OpenRequests) -> None:
+    """Raise ``Conflict`` where what ``write`` rests on has changed."""
+    match write:
+        case AdvanceRequest(terms=terms, before=before):
+            slot = open_requests.get(terms.request_id)
+            if slot is None or slot.stored.state is not before:
+                raise Conflict(terms.request_id)
+        case BindAppAttestKey(key=key):
+            bound = directory.app_attest_key(key.key_id)
+            if bound is not None and bound.device != key.device:
+                raise Conflict(key.key_id.hex())
+        case AdvanceCounter(key_id=key_id, expected=expected):
+            bound = directory.app_attest_key(key_id)
+            if bound is None or bound.counter != expected:
+                raise Conflict(key_id.hex())
+        case _:
+            pass
+
+
+def _prove(
+    write: PutAttestation | BindAppAttestKey | AdvanceCounter, directory: MemoryDirectory
+) -> list[Statement]:
+    match write:
+        case PutAttestation(attestation=attestation):
+            return attestation_rows.put_attestation(
+                directory.number(attestation.device), attestation
+            )
+        case BindAppAttestKey(key=key, receipt=receipt):
+            bound = directory.bind(key)
+            return [attestation_rows.bind_key(directory.number(bound.device), bound, receipt)]
+        case AdvanceCounter(key_id=key_id, expected=expected, new=new):
+            directory.count(key_id, new)
+            return [(attestation_rows.UPDATE_COUNTER, (new, key_id, expected))]
 
 
 def _advance(

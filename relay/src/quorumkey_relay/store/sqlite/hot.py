@@ -12,7 +12,13 @@ from quorumkey_relay.domain.model import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
+    from quorumkey_relay.identity.principals import (
+        ApiKey,
+        BoundAppAttestKey,
+        Device,
+        Integrator,
+        Pairing,
+    )
     from quorumkey_relay.store.protocol import Stored
 
 # Answers that come just after the end are judged without reading the request again.
@@ -26,7 +32,7 @@ def _no_older_code(code_digest: bytes) -> Pairing | None:
 
 
 class MemoryDirectory:
-    """Integrators, API keys, devices and remembered pairings.
+    """Integrators, API keys, devices, their App Attest keys and remembered pairings.
 
     A device costs about 1 kB here; a relay with 100,000 devices holds about 100 MB.
     """
@@ -39,6 +45,7 @@ class MemoryDirectory:
         self.devices: dict[str, Device] = {}
         self.codes: dict[bytes, Pairing] = {}
         self.device_numbers: dict[str, int] = {}
+        self.app_attest_keys: dict[bytes, BoundAppAttestKey] = {}
 
     def integrator(self, integrator_id: str) -> Integrator | None:
         """Return an integrator by id."""
@@ -55,6 +62,23 @@ class MemoryDirectory:
     def pairing_by_code(self, code_digest: bytes) -> Pairing | None:
         """Return the pairing of a code, expired and used ones too."""
         return self.codes.get(code_digest) or self._older_code(code_digest)
+
+    def app_attest_key(self, key_id: bytes) -> BoundAppAttestKey | None:
+        """Return an App Attest key by its id."""
+        return self.app_attest_keys.get(key_id)
+
+    def bind(self, key: BoundAppAttestKey) -> BoundAppAttestKey:
+        """Take a new App Attest key; answers it with the counter that is known already."""
+        known = self.app_attest_keys.get(key.key_id)
+        if known is not None:
+            key = replace(key, counter=known.counter)
+        self.app_attest_keys[key.key_id] = key
+        return key
+
+    def count(self, key_id: bytes, counter: int) -> None:
+        """Take an App Attest key's new counter."""
+        known = self.app_attest_keys[key_id]
+        self.app_attest_keys[key_id] = replace(known, counter=counter)
 
     def number(self, fingerprint: str) -> int:
         """Return the device's row number, a new one for a new device."""

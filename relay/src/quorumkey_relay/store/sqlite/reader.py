@@ -11,7 +11,14 @@ import sqlite3
 from typing import TYPE_CHECKING, Literal
 
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
+from quorumkey_relay.identity.principals import (
+    ApiKey,
+    Attestation,
+    BoundAppAttestKey,
+    Device,
+    Integrator,
+    Pairing,
+)
 from quorumkey_relay.store.protocol import (
     Delivery,
     EventRecord,
@@ -21,9 +28,11 @@ from quorumkey_relay.store.protocol import (
     StoreUnavailable,
     Summary,
 )
-from quorumkey_relay.store.sqlite import rows
+from quorumkey_relay.store.sqlite import attestation_rows, rows
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from quorumkey_relay.identity.vault import Vault
 
 # Which rows have a status at a time. Each is a query of its own, so that each is read from its
@@ -135,6 +144,41 @@ class Reader:
             (device, integrator_id),
         )
         return None if row is None else rows.read_pairing(row)
+
+    # What devices proved
+
+    def attestation(self, fingerprint: str) -> Attestation | None:
+        """Return what a device last proved."""
+        row = self._one(
+            "SELECT v.fingerprint, a.* FROM attestations AS a JOIN devices AS v ON v.id = a.device"
+            " WHERE v.fingerprint = ?",
+            (bytes.fromhex(fingerprint),),
+        )
+        return None if row is None else attestation_rows.read_attestation(row)
+
+    def attested_by(self, serials: Collection[str]) -> list[tuple[str, str]]:
+        """Return pairs of certificate serial and device for the serials that occur."""
+        found = self._all(
+            "SELECT s.serial, v.fingerprint FROM json_each(?) AS j"
+            " JOIN attested_serials AS s ON s.serial = j.value"
+            " JOIN devices AS v ON v.id = s.device ORDER BY s.serial, v.fingerprint",
+            (attestation_rows.json_list(serials),),
+        )
+        return [(row["serial"], row["fingerprint"].hex()) for row in found]
+
+    def app_attest_keys(self) -> list[BoundAppAttestKey]:
+        """Return all App Attest keys."""
+        found = self._all(
+            f"SELECT v.fingerprint, {attestation_rows.APP_ATTEST_COLUMNS} FROM app_attest_keys AS k"
+            " JOIN devices AS v ON v.id = k.device",
+            (),
+        )
+        return [attestation_rows.read_app_attest_key(row) for row in found]
+
+    def app_attest_receipt(self, key_id: bytes) -> bytes | None:
+        """Return the receipt of an App Attest key."""
+        row = self._one("SELECT receipt FROM app_attest_keys WHERE key_id = ?", (key_id,))
+        return None if row is None else bytes(row["receipt"])
 
     # Requests
 

@@ -107,6 +107,22 @@ MIGRATIONS: Final[tuple[str, ...]] = (
       seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE attestations (
+      device INTEGER PRIMARY KEY, format TEXT NOT NULL, assurance TEXT NOT NULL,
+      judged_at INTEGER NOT NULL, evidence BLOB NOT NULL, serials TEXT NOT NULL,
+      quirks TEXT NOT NULL
+    );
+    CREATE TABLE attested_serials (
+      serial TEXT NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (serial, device)
+    ) WITHOUT ROWID;
+    CREATE INDEX attested_serials_of_device ON attested_serials (device);
+    CREATE TABLE app_attest_keys (
+      key_id BLOB PRIMARY KEY, device INTEGER NOT NULL, public_key BLOB NOT NULL,
+      app_id TEXT NOT NULL, environment TEXT NOT NULL, counter INTEGER NOT NULL,
+      receipt BLOB NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.protocol import (
-    AdvanceRequest,
     AppendEvent,
     Change,
     Commit,
-    Conflict,
     Stored,
     StoreUnavailable,
     Summary,
 )
-from quorumkey_relay.store.sqlite.apply import apply
+from quorumkey_relay.store.sqlite.apply import apply, check
 from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
 from quorumkey_relay.store.sqlite.prune import prune
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quorumkey_relay.clock import Clock
-    from quorumkey_relay.identity.principals import Pairing
+    from quorumkey_relay.identity.principals import Attestation, Pairing
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.store.protocol import (
         Delivery,
@@ -150,6 +148,7 @@ class SqliteStore:
             directory.devices[device.fingerprint] = device
         for pairing in self._reader.current_pairings(self._clock.now()):
             directory.put_pairing(pairing)
+        directory.app_attest_keys = {key.key_id: key for key in self._reader.app_attest_keys()}
         for number, stored in self._reader.open_requests():
             open_requests.insert(Slot(number, stored))
         open_requests.next_number = self._reader.last_request_number() + 1
@@ -171,10 +170,7 @@ class SqliteStore:
         """Apply all writes or none; see ``Store.commit``."""
         self._fresh()
         for write in writes:
-            if isinstance(write, AdvanceRequest):
-                slot = self._open.get(write.terms.request_id)
-                if slot is None or slot.stored.state is not write.before:
-                    raise Conflict(write.terms.request_id)
+            check(write, self._directory, self._open)
         statements: list[Statement] = []
         for write in writes:
             statements += apply(write, self._directory, self._open, self._vault)
@@ -332,6 +328,21 @@ class SqliteStore:
         """Return the newest tie of a device to an integrator."""
         await self._writer.settled()
         return self._reader.tie(integrator_id=integrator_id, device=device)
+
+    async def attestation(self, device: str) -> Attestation | None:
+        """Return what a device last proved."""
+        await self._writer.settled()
+        return self._reader.attestation(device)
+
+    async def attested_by(self, serials: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Return pairs of certificate serial and device, in order."""
+        await self._writer.settled()
+        return self._reader.attested_by(serials)
+
+    async def app_attest_receipt(self, key_id: bytes) -> bytes | None:
+        """Return the newest receipt of an App Attest key."""
+        await self._writer.settled()
+        return self._reader.app_attest_receipt(key_id)
 
     async def events(
         self, *, integrator_id: str, after: str | None, limit: int
