@@ -1,0 +1,248 @@
+"""Mint App Attest receipts: CMS SignedData with indefinite lengths, as Apple's servers write it.
+
+A receipt is an attribute SET inside a PKCS #7 SignedData (RFC 5652) without signed attributes; its
+outer layers have indefinite lengths and the payload comes in chunks of 1,000 octets. Field numbers
+are those of Apple's "Assessing fraud risk".
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
+
+from cryptography import x509
+
+from quorumkey_attestation.testing import pki
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "RECEIPT_ROOT_NAME",
+    "SIGNER_NAME",
+    "SIGNING_EXTENSION",
+    "encode_payload",
+    "format_moment",
+    "receipt_authority",
+    "receipt_fields",
+    "receipt_root",
+    "receipt_signer",
+    "sign_payload",
+    "tlv",
+]
+
+RECEIPT_ROOT_NAME: Final = "Quorumkey UNSAFE test receipt root"
+_AUTHORITY_NAME: Final = "Quorumkey UNSAFE test Application Integration CA"
+SIGNER_NAME: Final = "Application Attestation Fraud Receipt Signing"
+SIGNING_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.12.15")
+
+_NOT_BEFORE: Final = datetime(2024, 1, 1, tzinfo=UTC)
+_NOT_AFTER: Final = datetime(2049, 1, 1, tzinfo=UTC)
+_LIFETIME: Final = timedelta(days=90)
+_CHUNK: Final = 1000  # octets of one segment of the payload
+_LONG_FORM: Final = 0x80
+
+_INTEGER, _OCTET_STRING, _NULL, _OID, _SEQUENCE, _SET = 0x02, 0x04, 0x05, 0x06, 0x30, 0x31
+_EXPLICIT_0: Final = 0xA0
+_CONSTRUCTED_OCTET_STRING: Final = 0x24
+
+_OID_SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
+_OID_DATA: Final = bytes.fromhex("06092a864886f70d010701")
+_SHA256: Final = bytes.fromhex("300d06096086480165030402010500")
+_ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+_NULL_VALUE: Final = bytes([_NULL, 0])
+
+
+def tlv(tag: int, content: bytes) -> bytes:
+    """Return a DER element with a one-octet ``tag``."""
+    length = len(content)
+    if length < _LONG_FORM:
+        return bytes([tag, length]) + content
+    octets = length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes([tag, _LONG_FORM | len(octets)]) + octets + content
+
+
+def _indefinite(tag: int, content: bytes) -> bytes:
+    return bytes([tag, _LONG_FORM]) + content + b"\0\0"
+
+
+def _integer(value: int) -> bytes:
+    return tlv(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1))
+
+
+@cache
+def receipt_root() -> pki.Authority:
+    """Return the test root that stands for Apple Root CA - G3."""
+    return pki.root(RECEIPT_ROOT_NAME)
+
+
+@cache
+def receipt_authority() -> pki.Authority:
+    """Return the intermediate that stands for Apple Application Integration CA 5 - G1."""
+    key = pki.private_key(_AUTHORITY_NAME)
+    certificate = pki.mint(
+        _AUTHORITY_NAME,
+        key.public_key(),
+        receipt_root(),
+        not_before=_NOT_BEFORE,
+        not_after=_NOT_AFTER,
+        ca=True,
+        key_usage=_usage(issues=True),
+    )
+    return pki.Authority(certificate, key)
+
+
+def _usage(*, issues: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not issues,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=issues,
+        crl_sign=issues,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def receipt_signer(  # noqa: PLR0913  # the fields of its certificate
+    issuer: pki.Authority | None = None,
+    *,
+    label: str = "receipt signer",
+    common_name: str = SIGNER_NAME,
+    marked: bool = True,
+    not_before: datetime = _NOT_BEFORE,
+    not_after: datetime = _NOT_AFTER,
+) -> pki.Authority:
+    """Return a certificate that signs receipts, and its key.
+
+    Args:
+        issuer: who issued it; by default :func:`receipt_authority`.
+        label: which test key it has.
+        common_name: its subject.
+        marked: whether it has the extension 1.2.840.113635.100.12.15.
+        not_before: the start of its validity.
+        not_after: the end of its validity.
+    """
+    key = pki.private_key(label)
+    mark = x509.UnrecognizedExtension(SIGNING_EXTENSION, _NULL_VALUE)
+    certificate = pki.mint(
+        common_name,
+        key.public_key(),
+        issuer or receipt_authority(),
+        not_before=not_before,
+        not_after=not_after,
+        ca=False,
+        key_usage=_usage(issues=False),
+        extensions=[(mark, False)] if marked else [],
+    )
+    return pki.Authority(certificate, key)
+
+
+def format_moment(moment: datetime) -> bytes:
+    """Return ``moment`` as receipts write it: RFC 3339 in UTC, with milliseconds."""
+    return moment.strftime(f"%Y-%m-%dT%H:%M:%S.{moment.microsecond // 1000:03}Z").encode()
+
+
+def receipt_fields(  # noqa: PLR0913  # the fields of a receipt
+    *,
+    app_id: str,
+    certificate: bytes,
+    client_data_hash: bytes,
+    created_at: datetime,
+    environment: str = "production",
+    kind: Literal["ATTEST", "RECEIPT"] = "ATTEST",
+    risk_metric: int = 4,
+) -> dict[int, bytes]:
+    """Return the fields of a receipt, by their numbers.
+
+    Args:
+        app_id: field 2.
+        certificate: field 3, the DER of the attested key's certificate.
+        client_data_hash: field 4, as the app passed it to ``attestKey``.
+        created_at: field 12; 21 is 90 days later.
+        environment: field 7.
+        kind: field 6. A ``RECEIPT`` has the fields 17 and 19 (a day after ``created_at``) as well.
+        risk_metric: field 17, how many keys this device made for this app within 30 days.
+    """
+    fields = {
+        2: app_id.encode(),
+        3: certificate,
+        4: client_data_hash,
+        5: b"cXVvcnVta2V5IFVOU0FGRSB0ZXN0IHRva2Vu",
+        6: kind.encode(),
+        7: environment.encode(),
+        12: format_moment(created_at),
+    }
+    if kind == "RECEIPT":
+        fields[17] = str(risk_metric).encode()
+        fields[19] = format_moment(created_at + timedelta(days=1))
+    return {**fields, 21: format_moment(created_at + _LIFETIME)}
+
+
+def encode_payload(fields: Mapping[int, bytes], *more: tuple[int, bytes]) -> bytes:
+    """Return the SET of (type, version 1, OCTET STRING) that is signed.
+
+    Args:
+        fields: the value of each field, by its number.
+        more: fields to append, whose numbers may stand in ``fields`` already.
+    """
+    return tlv(
+        _SET,
+        b"".join(
+            tlv(_SEQUENCE, _integer(number) + _integer(1) + tlv(_OCTET_STRING, value))
+            for number, value in (*fields.items(), *more)
+        ),
+    )
+
+
+def sign_payload(
+    payload: bytes,
+    signer: pki.Authority | None = None,
+    *,
+    certificates: Sequence[bytes] | None = None,
+    carried: bytes | None = None,
+) -> bytes:
+    """Return the receipt: the DER-or-BER of a CMS ContentInfo.
+
+    Args:
+        payload: what is signed.
+        signer: who signs; by default :func:`receipt_signer`.
+        certificates: the DER of the certificates to enclose; by default the signer, its issuer
+            and the root.
+        carried: the payload that is enclosed, where that is not the signed one.
+    """
+    signer = signer or receipt_signer()
+    if certificates is None:
+        certificates = [signer.der, receipt_authority().der, receipt_root().der]
+    content = payload if carried is None else carried
+    chunks = b"".join(
+        tlv(_OCTET_STRING, content[start : start + _CHUNK])
+        for start in range(0, len(content), _CHUNK)
+    )
+    certificate = signer.certificate
+    signer_identifier = tlv(
+        _SEQUENCE, certificate.issuer.public_bytes() + _integer(certificate.serial_number)
+    )
+    signer_info = tlv(
+        _SEQUENCE,
+        _integer(1)
+        + signer_identifier
+        + _SHA256
+        + _ECDSA_WITH_SHA256
+        + tlv(_OCTET_STRING, pki.sign(signer.key, payload)),
+    )
+    encapsulated = _indefinite(_EXPLICIT_0, _indefinite(_CONSTRUCTED_OCTET_STRING, chunks))
+    signed_data = (
+        _integer(1)
+        + tlv(_SET, _SHA256)
+        + _indefinite(_SEQUENCE, _OID_DATA + encapsulated)
+        + _indefinite(_EXPLICIT_0, b"".join(certificates))
+        + tlv(_SET, signer_info)
+    )
+    return _indefinite(
+        _SEQUENCE,
+        _OID_SIGNED_DATA + _indefinite(_EXPLICIT_0, _indefinite(_SEQUENCE, signed_data)),
+    )
