@@ -157,15 +157,12 @@ def resign(
     tbs = der.Reader(fields.read(der.SEQUENCE).content, "")
     members: list[bytes] = []
     while not tbs.at_end:
-        members.append(replaced.get(len(members)) or _encoded(tbs.read()))
+        own = tbs.read()
+        members.append(replaced.get(len(members), element(own.tag, own.content)))
     signed = sequence(*members)
     algorithm = ec.ECDSA(hash_algorithm or hashes.SHA256(), deterministic_signing=True)
     signature = signer.sign(signed, algorithm)
     return sequence(signed, members[SIGNATURE_ALGORITHM], element(_BIT_STRING, b"\0" + signature))
-
-
-def _encoded(read: der.Element) -> bytes:
-    return element(read.tag, read.content)
 
 
 def root(common_name: str, curve: ec.EllipticCurve | None = None) -> Authority:
