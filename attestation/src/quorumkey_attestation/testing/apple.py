@@ -19,8 +19,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorumkey_attestation.testing import apple_receipt, pki
-from quorumkey_attestation.testing.apple_receipt import tlv
 from quorumkey_attestation.testing.cbor_encoding import Encodable, encode
+from quorumkey_attestation.testing.der_encoding import (
+    boolean,
+    element,
+    explicit,
+    octet_string,
+    sequence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,9 +72,7 @@ _AT: Final = 0x40  # the flag that App Attest sets in everything, assertions too
 _LABEL: Final = "app attest key"
 _APP_STORE: Final = 4  # Apple's validation category of an app from the App Store
 _CATEGORY_OCTETS: Final = 4
-_OCTET_STRING, _UTF8_STRING, _SEQUENCE = 0x04, 0x0C, 0x30
-_EXPLICIT_1, _EXPLICIT_3 = 0xA1, 0xA3
-_TRUE: Final = bytes.fromhex("0101ff")
+_UTF8_STRING: Final = 0x0C
 
 
 @cache
@@ -121,7 +125,7 @@ def cose_key(point: bytes) -> dict[int, Encodable]:
 
 def nonce_extension(nonce: bytes) -> bytes:
     """Return the value of extension 1.2.840.113635.100.8.2: ``SEQUENCE{[1]{OCTET STRING}}``."""
-    return tlv(_SEQUENCE, tlv(_EXPLICIT_1, tlv(_OCTET_STRING, nonce)))
+    return sequence(explicit(1, octet_string(nonce)))
 
 
 def extension_map(category: int | None = _APP_STORE, version: str | None = "1") -> bytes:
@@ -141,12 +145,12 @@ def extension_map(category: int | None = _APP_STORE, version: str | None = "1") 
 
 
 def _ios_platform() -> bytes:
-    purposes = b"".join(
-        tlv(_SEQUENCE, tlv(_UTF8_STRING, purpose) + tlv(_EXPLICIT_1, _TRUE))
+    purposes = (
+        sequence(element(_UTF8_STRING, purpose), explicit(1, boolean(value=True)))
         for purpose in (b"okd", b"oa", b"osgn", b"odel", b"ock")
     )
-    policy = tlv(_SEQUENCE, tlv(_UTF8_STRING, b"11") + tlv(_SEQUENCE, purposes))
-    return tlv(_SEQUENCE, tlv(_EXPLICIT_3, tlv(_OCTET_STRING, policy)))
+    policy = sequence(element(_UTF8_STRING, b"11"), sequence(*purposes))
+    return sequence(explicit(3, octet_string(policy)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +198,7 @@ class Attestation:
     extensions: bytes = extension_map()
     nonce_value: bytes | None = None
     platform: bytes | None = None
-    leaf_extensions: tuple[x509.UnrecognizedExtension, ...] = ()
+    leaf_extensions: tuple[x509.ExtensionType, ...] = ()
     subject: str | None = None
     issuer: pki.Authority | None = None
     chain: tuple[bytes, ...] | None = None
@@ -234,7 +238,9 @@ class Attestation:
         nonce = hashlib.sha256(self.authenticator_data + self.client_data_hash).digest()
         value = nonce_extension(nonce) if self.nonce_value is None else self.nonce_value
         platform = _ios_platform() if self.platform is None else self.platform
-        extensions = [x509.UnrecognizedExtension(PLATFORM_EXTENSION, platform)]
+        extensions: list[x509.ExtensionType] = [
+            x509.UnrecognizedExtension(PLATFORM_EXTENSION, platform)
+        ]
         if value:
             extensions.append(x509.UnrecognizedExtension(_NONCE_EXTENSION, value))
         certificate = pki.mint(

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from cryptography import x509
 
+from quorumkey_attestation import der
 from quorumkey_attestation.testing import pki
+from quorumkey_attestation.testing.der_encoding import (
+    element,
+    integer,
+    null,
+    octet_string,
+    sequence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +37,6 @@ __all__ = [
     "receipt_root",
     "receipt_signer",
     "sign_payload",
-    "tlv",
 ]
 
 RECEIPT_ROOT_NAME: Final = "Quorumkey UNSAFE test receipt root"
@@ -43,7 +50,6 @@ _LIFETIME: Final = timedelta(days=90)
 _CHUNK: Final = 1000  # octets of one segment of the payload
 _LONG_FORM: Final = 0x80
 
-_INTEGER, _OCTET_STRING, _NULL, _OID, _SEQUENCE, _SET = 0x02, 0x04, 0x05, 0x06, 0x30, 0x31
 _EXPLICIT_0: Final = 0xA0
 _CONSTRUCTED_OCTET_STRING: Final = 0x24
 
@@ -51,24 +57,10 @@ _OID_SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 _OID_DATA: Final = bytes.fromhex("06092a864886f70d010701")
 _SHA256: Final = bytes.fromhex("300d06096086480165030402010500")
 _ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
-_NULL_VALUE: Final = bytes([_NULL, 0])
-
-
-def tlv(tag: int, content: bytes) -> bytes:
-    """Return a DER element with a one-octet ``tag``."""
-    length = len(content)
-    if length < _LONG_FORM:
-        return bytes([tag, length]) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8)
-    return bytes([tag, _LONG_FORM | len(octets)]) + octets + content
 
 
 def _indefinite(tag: int, content: bytes) -> bytes:
     return bytes([tag, _LONG_FORM]) + content + b"\0\0"
-
-
-def _integer(value: int) -> bytes:
-    return tlv(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1))
 
 
 @cache
@@ -127,7 +119,7 @@ def receipt_signer(  # noqa: PLR0913  # the fields of its certificate
         not_after: the end of its validity.
     """
     key = pki.private_key(label)
-    mark = x509.UnrecognizedExtension(SIGNING_EXTENSION, _NULL_VALUE)
+    mark = x509.UnrecognizedExtension(SIGNING_EXTENSION, null())
     certificate = pki.mint(
         common_name,
         key.public_key(),
@@ -189,10 +181,10 @@ def encode_payload(fields: Mapping[int, bytes], *more: tuple[int, bytes]) -> byt
         fields: the value of each field, by its number.
         more: fields to append, whose numbers may stand in ``fields`` already.
     """
-    return tlv(
-        _SET,
+    return element(
+        der.SET,
         b"".join(
-            tlv(_SEQUENCE, _integer(number) + _integer(1) + tlv(_OCTET_STRING, value))
+            sequence(integer(number), integer(1), octet_string(value))
             for number, value in (*fields.items(), *more)
         ),
     )
@@ -219,30 +211,28 @@ def sign_payload(
         certificates = [signer.der, receipt_authority().der, receipt_root().der]
     content = payload if carried is None else carried
     chunks = b"".join(
-        tlv(_OCTET_STRING, content[start : start + _CHUNK])
-        for start in range(0, len(content), _CHUNK)
+        octet_string(content[start : start + _CHUNK]) for start in range(0, len(content), _CHUNK)
     )
     certificate = signer.certificate
-    signer_identifier = tlv(
-        _SEQUENCE, certificate.issuer.public_bytes() + _integer(certificate.serial_number)
+    signer_identifier = sequence(
+        certificate.issuer.public_bytes(), integer(certificate.serial_number)
     )
-    signer_info = tlv(
-        _SEQUENCE,
-        _integer(1)
-        + signer_identifier
-        + _SHA256
-        + _ECDSA_WITH_SHA256
-        + tlv(_OCTET_STRING, pki.sign(signer.key, payload)),
+    signer_info = sequence(
+        integer(1),
+        signer_identifier,
+        _SHA256,
+        _ECDSA_WITH_SHA256,
+        octet_string(pki.sign(signer.key, payload)),
     )
     encapsulated = _indefinite(_EXPLICIT_0, _indefinite(_CONSTRUCTED_OCTET_STRING, chunks))
     signed_data = (
-        _integer(1)
-        + tlv(_SET, _SHA256)
-        + _indefinite(_SEQUENCE, _OID_DATA + encapsulated)
+        integer(1)
+        + element(der.SET, _SHA256)
+        + _indefinite(der.SEQUENCE, _OID_DATA + encapsulated)
         + _indefinite(_EXPLICIT_0, b"".join(certificates))
-        + tlv(_SET, signer_info)
+        + element(der.SET, signer_info)
     )
     return _indefinite(
-        _SEQUENCE,
-        _OID_SIGNED_DATA + _indefinite(_EXPLICIT_0, _indefinite(_SEQUENCE, signed_data)),
+        der.SEQUENCE,
+        _OID_SIGNED_DATA + _indefinite(_EXPLICIT_0, _indefinite(der.SEQUENCE, signed_data)),
     )
