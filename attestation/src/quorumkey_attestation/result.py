@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from quorumkey_attestation.apple.policy import AppAttestKey
+
 __all__ = ["Assurance", "Format", "Result"]
 
-Format = Literal["none"]
-"""The evidence formats that this version judges."""
+Format = Literal["none", "apple-app-attest", "android-key", "webauthn"]
+"""The evidence formats of an enrolment (docs/protocol.md, section 7)."""
 
 
 class Assurance(StrEnum):
@@ -55,12 +57,22 @@ _RANKS: Final[Mapping[Assurance, int]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What accepted evidence proves about one device key.
+    """What accepted evidence proves about one device key, and what to store of it.
 
     Attributes:
         format: the evidence format that was judged.
         assurance: the level that it proves, never more.
+        checks: the checks that were passed, by name.
+        quirks: deviations of genuine devices that were tolerated, in words.
+        serials: the serial number of every certificate that a revocation list could name,
+            lower-case hex, leaf first: look them up in each new list.
+        app_attest_key: the App Attest key that vouches for the device key. Bind it to this one
+            device, keep its counter by compare-and-set, and keep its receipt.
     """
 
     format: Format
     assurance: Assurance
+    checks: tuple[str, ...] = ()
+    quirks: tuple[str, ...] = ()
+    serials: tuple[str, ...] = ()
+    app_attest_key: AppAttestKey | None = None
