@@ -154,6 +154,7 @@ def require_issued(
     audit: Audit,
     *,
     tolerated_non_ca: frozenset[int] = frozenset(),
+    understood: frozenset[str] = frozenset(),
 ) -> None:
     """Check that each certificate was issued by the next one, and that it was allowed to.
 
@@ -167,12 +168,20 @@ def require_issued(
         path: leaf first, the configured root last (:func:`resolve_anchor`).
         audit: the trail of this verification.
         tolerated_non_ca: positions to which step 7 does not apply.
+        understood: object identifiers of extensions of the leaf that the caller looks at, so that
+            step 9 lets them be critical.
 
     Raises:
         AttestationError: ``broken_chain``, ``not_ca`` or ``malformed``.
     """
     for index, certificate in enumerate(path[:-1]):
-        _require_constraints(certificate, index, audit, may_be_no_ca=index in tolerated_non_ca)
+        _require_constraints(
+            certificate,
+            index,
+            audit,
+            may_be_no_ca=index in tolerated_non_ca,
+            understood=understood if index == 0 else frozenset(),
+        )
     for index, (certificate, issuer) in enumerate(pairwise(path)):
         named = certificate.issuer == issuer.subject
         audit.require(
@@ -250,7 +259,12 @@ def extensions_of(certificate: x509.Certificate, index: int) -> x509.Extensions:
 
 
 def _require_constraints(
-    certificate: x509.Certificate, index: int, audit: Audit, *, may_be_no_ca: bool
+    certificate: x509.Certificate,
+    index: int,
+    audit: Audit,
+    *,
+    may_be_no_ca: bool,
+    understood: frozenset[str],
 ) -> None:
     basic: x509.BasicConstraints | None = None
     usage: x509.KeyUsage | None = None
@@ -263,7 +277,7 @@ def _require_constraints(
         else:
             audit.require(
                 "chain/9-critical",
-                not extension.critical,
+                not extension.critical or extension.oid.dotted_string in understood,
                 Reason.MALFORMED,
                 "A certificate has a critical extension that is not understood.",
                 index=index,
