@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_attestation.errors import AttestationError, Reason
+from quorumkey_attestation.explain import explain  # here, or its module would stand in its place
 from quorumkey_attestation.result import Assurance, Format, Result
 from quorumkey_attestation.verifier import Expectation, NoEvidence, Verifier
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from quorumkey_attestation.apple.policy import AppAttestKey, AppAttestPolicy
     from quorumkey_attestation.apple.receipt import Receipt, verify_app_receipt
     from quorumkey_attestation.counters import CounterStore, claim_counter, require_unbound
+    from quorumkey_attestation.evidence import EvidenceVerifier
     from quorumkey_attestation.play_integrity import (
         IntegrityPayload,
         IntegrityPolicy,
@@ -76,6 +78,7 @@ __all__ = [
     "AttestationError",
     "AuthorizationList",
     "CounterStore",
+    "EvidenceVerifier",
     "Expectation",
     "Format",
     "IntegrityPayload",
@@ -104,6 +107,7 @@ __all__ = [
     "claim_counter",
     "claim_nonce",
     "evaluate_integrity",
+    "explain",
     "parse_key_description",
     "require_unbound",
     "verify_android_key",
@@ -137,6 +141,7 @@ _NAMES_BY_MODULE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "apple.policy": ("AppAttestKey", "AppAttestPolicy"),
         "apple.receipt": ("Receipt", "verify_app_receipt"),
         "counters": ("CounterStore", "claim_counter", "require_unbound"),
+        "evidence": ("EvidenceVerifier",),
         "play_integrity": (
             "IntegrityPayload",
             "IntegrityPolicy",
