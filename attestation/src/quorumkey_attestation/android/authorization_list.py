@@ -1,14 +1,23 @@
-"""What an Android key may be used for, and on what device it lives (schema versions 1 to 500)."""
+"""What an Android key may be used for, and on what device it lives (schema versions 1 to 500).
+
+Source: https://source.android.com/docs/security/features/keystore/attestation, "Schema".
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_attestation import der
+from quorumkey_attestation.errors import AttestationError, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from quorumkey_attestation.audit import Audit
 
 __all__ = [
     "ApplicationId",
@@ -19,7 +28,14 @@ __all__ = [
     "RootOfTrust",
     "SecurityLevel",
     "VerifiedBootState",
+    "read_authorization_list",
 ]
+
+MAX_UNKNOWN_TAGS: Final = 32  # tags of one list that nobody here understands
+
+_NOTHING: Final[Mapping[int, bytes]] = MappingProxyType({})
+_DER_FALSE: Final = b"\x00"
+_DER_TRUE: Final = b"\xff"
 
 
 class SecurityLevel(IntEnum):
@@ -114,6 +130,7 @@ class AuthorizationList:
     Attributes:
         unknown: tag number → the DER inside the tag, for every tag that is not known here.
         tags: every tag number in the list, as it stands there.
+        der_booleans: whether each BOOLEAN in it is encoded as DER wants.
     """
 
     purpose: tuple[int, ...] | None = None
@@ -164,5 +181,215 @@ class AuthorizationList:
     device_unique_attestation: bool = False
     attestation_id_second_imei: bytes | None = None
     module_hash: bytes | None = None
-    unknown: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    unknown: Mapping[int, bytes] = field(default_factory=lambda: _NOTHING)
     tags: tuple[int, ...] = ()
+    der_booleans: bool = True
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the tags are in ascending order, as DER wants."""
+        return all(first < second for first, second in pairwise(self.tags))
+
+
+def read_authorization_list(content: bytes, what: str, audit: Audit) -> AuthorizationList:
+    """Return the AuthorizationList that a SEQUENCE holds.
+
+    1. Every element is ``[n] EXPLICIT``, and no ``n`` stands there twice.
+    2. A known tag holds exactly one element, of the form that the schema gives it.
+    3. An unknown tag is kept; it is DER, nested at most ``der.MAX_DEPTH`` deep, and there are at
+       most ``MAX_UNKNOWN_TAGS`` of them.
+
+    The order of the tags, and a TRUE that is not 0xFF, are told and not judged: genuine devices
+    get both wrong.
+
+    Args:
+        content: the octets inside the SEQUENCE.
+        what: the list's name, for the messages: ``"hardwareEnforced"``.
+        audit: the trail of this verification.
+
+    Raises:
+        AttestationError: ``malformed``.
+    """
+    reader = der.Reader(content, what)
+    values: dict[str, object] = {}
+    unknown: dict[int, bytes] = {}
+    tags: list[int] = []
+    seen: set[int] = set()
+    while not reader.at_end:
+        tag, inner = reader.read()
+        number = der.context_number(tag)
+        if number is None:
+            raise _malformed(f"{what}: an element has no tag of its own.", "1-tag")
+        audit.require(
+            "android.list/1-duplicate",
+            number not in seen,
+            Reason.MALFORMED,
+            "A tag stands in an authorization list twice.",
+        )
+        seen.add(number)
+        tags.append(number)
+        known = _FIELDS.get(number)
+        if known is None:
+            der.require_shallow(inner, what)
+            unknown[number] = inner
+        else:
+            name, read = known
+            values[name] = read(inner, name, audit)
+    if len(unknown) > MAX_UNKNOWN_TAGS:
+        raise _malformed(f"{what}: more than {MAX_UNKNOWN_TAGS} unknown tags.", "3-unknown")
+    return _assembled(values, unknown, tags)
+
+
+def _assembled(
+    values: dict[str, object], unknown: dict[int, bytes], tags: list[int]
+) -> AuthorizationList:
+    root = values.get("root_of_trust")
+    if isinstance(root, _ReadRootOfTrust):
+        values["root_of_trust"] = root.value
+        values["der_booleans"] = root.der_boolean
+    if unknown:
+        values["unknown"] = MappingProxyType(unknown)
+    return AuthorizationList(tags=tuple(tags), **values)  # type: ignore[arg-type]  # _FIELDS pairs each name with the reader of its type
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadRootOfTrust:
+    value: RootOfTrust
+    der_boolean: bool
+
+
+def _malformed(detail: str, step: str) -> AttestationError:
+    return AttestationError(Reason.MALFORMED, detail, check=f"android.list/{step}")
+
+
+def _only(inner: bytes, tag: int, what: str, audit: Audit) -> bytes:
+    reader = der.Reader(inner, what)
+    content = reader.read(tag).content
+    reader.finish(audit)
+    return content
+
+
+def _integer(inner: bytes, what: str, audit: Audit) -> int:
+    return der.decode_integer(_only(inner, der.INTEGER, what, audit), what)
+
+
+def _integers(inner: bytes, what: str, audit: Audit) -> tuple[int, ...]:
+    reader = der.Reader(_only(inner, der.SET, what, audit), what)
+    values: list[int] = []
+    while not reader.at_end:
+        values.append(der.decode_integer(reader.read(der.INTEGER).content, what))
+    return tuple(values)
+
+
+def _secure_ids(inner: bytes, what: str, audit: Audit) -> tuple[int, ...]:
+    # The schema never published this tag's type: one id or several.
+    if inner[:1] == bytes([der.SET]):
+        return _integers(inner, what, audit)
+    return (_integer(inner, what, audit),)
+
+
+def _octets(inner: bytes, what: str, audit: Audit) -> bytes:
+    return _only(inner, der.OCTET_STRING, what, audit)
+
+
+def _present(inner: bytes, what: str, audit: Audit) -> bool:
+    if _only(inner, der.NULL, what, audit):
+        raise _malformed(f"{what}: a NULL has content.", "2-null")
+    return True
+
+
+def _root_of_trust(inner: bytes, what: str, audit: Audit) -> _ReadRootOfTrust:
+    reader = der.Reader(_only(inner, der.SEQUENCE, what, audit), what)
+    key = reader.read(der.OCTET_STRING).content
+    locked = reader.read(der.BOOLEAN).content
+    if len(locked) != 1:
+        raise _malformed(f"{what}: a BOOLEAN is not one octet.", "2-boolean")
+    number = der.decode_integer(reader.read(der.ENUMERATED).content, what)
+    boot_hash = None if reader.at_end else reader.read(der.OCTET_STRING).content
+    reader.finish(audit)
+    try:
+        state = VerifiedBootState(number)
+    except ValueError:
+        raise _malformed(f"{what}: verifiedBootState {number} is unknown.", "2-enum") from None
+    return _ReadRootOfTrust(
+        RootOfTrust(key, locked != _DER_FALSE, state, boot_hash),
+        locked in (_DER_FALSE, _DER_TRUE),
+    )
+
+
+def _application_id(inner: bytes, what: str, audit: Audit) -> ApplicationId:
+    reader = der.Reader(
+        _only(_octets(inner, what, audit), der.SEQUENCE, what, audit),
+        what,
+    )
+    package_set = der.Reader(reader.read(der.SET).content, what)
+    digest_set = der.Reader(reader.read(der.SET).content, what)
+    reader.finish(audit)
+    packages: list[ApplicationPackage] = []
+    while not package_set.at_end:
+        fields = der.Reader(package_set.read(der.SEQUENCE).content, what)
+        name = fields.read(der.OCTET_STRING).content
+        version = der.decode_integer(fields.read(der.INTEGER).content, what)
+        fields.finish(audit)
+        try:
+            packages.append(ApplicationPackage(name.decode(), version))
+        except UnicodeDecodeError:
+            raise _malformed(f"{what}: a package name is not UTF-8.", "2-text") from None
+    digests: list[bytes] = []
+    while not digest_set.at_end:
+        digests.append(digest_set.read(der.OCTET_STRING).content)
+    return ApplicationId(tuple(packages), frozenset(digests))
+
+
+_FIELDS: Final[Mapping[int, tuple[str, Callable[[bytes, str, Audit], object]]]] = MappingProxyType(
+    {
+        1: ("purpose", _integers),
+        2: ("algorithm", _integer),
+        3: ("key_size", _integer),
+        4: ("block_mode", _integers),
+        5: ("digest", _integers),
+        6: ("padding", _integers),
+        7: ("caller_nonce", _present),
+        8: ("min_mac_length", _integer),
+        10: ("ec_curve", _integer),
+        11: ("ml_dsa_variant", _integer),
+        200: ("rsa_public_exponent", _integer),
+        203: ("mgf_digest", _integers),
+        303: ("rollback_resistance", _present),
+        305: ("early_boot_only", _present),
+        400: ("active_date_time", _integer),
+        401: ("origination_expire_date_time", _integer),
+        402: ("usage_expire_date_time", _integer),
+        405: ("usage_count_limit", _integer),
+        502: ("user_secure_id", _secure_ids),
+        503: ("no_auth_required", _present),
+        504: ("user_auth_type", _integer),
+        505: ("auth_timeout", _integer),
+        506: ("allow_while_on_body", _present),
+        507: ("trusted_user_presence_required", _present),
+        508: ("trusted_confirmation_required", _present),
+        509: ("unlocked_device_required", _present),
+        600: ("all_applications", _present),
+        601: ("application_id", _octets),
+        701: ("creation_date_time", _integer),
+        702: ("origin", _integer),
+        703: ("rollback_resistant", _present),
+        704: ("root_of_trust", _root_of_trust),
+        705: ("os_version", _integer),
+        706: ("os_patch_level", _integer),
+        709: ("attestation_application_id", _application_id),
+        710: ("attestation_id_brand", _octets),
+        711: ("attestation_id_device", _octets),
+        712: ("attestation_id_product", _octets),
+        713: ("attestation_id_serial", _octets),
+        714: ("attestation_id_imei", _octets),
+        715: ("attestation_id_meid", _octets),
+        716: ("attestation_id_manufacturer", _octets),
+        717: ("attestation_id_model", _octets),
+        718: ("vendor_patch_level", _integer),
+        719: ("boot_patch_level", _integer),
+        720: ("device_unique_attestation", _present),
+        723: ("attestation_id_second_imei", _octets),
+        724: ("module_hash", _octets),
+    }
+)

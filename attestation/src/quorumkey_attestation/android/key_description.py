@@ -14,8 +14,18 @@ from quorumkey_attestation.android.authorization_list import (
     RootOfTrust,
     SecurityLevel,
     VerifiedBootState,
+    read_authorization_list,
 )
 from quorumkey_attestation.audit import Audit
+from quorumkey_attestation.der import (
+    ENUMERATED,
+    INTEGER,
+    OCTET_STRING,
+    SEQUENCE,
+    Reader,
+    decode_integer,
+)
+from quorumkey_attestation.errors import AttestationError, Reason
 
 __all__ = [
     "KEY_DESCRIPTION_OID",
@@ -49,8 +59,6 @@ class KeyDescription:
         software_enforced: what the operating system says and sees to.
         hardware_enforced: what the secure hardware says and sees to.
         quirks: deviations from DER that genuine devices show, in words.
-        tags_in_order: whether both lists have their tags in ascending order, as DER wants.
-        der_booleans: whether every BOOLEAN TRUE is encoded as 0xFF, as DER wants.
     """
 
     attestation_version: int
@@ -62,8 +70,21 @@ class KeyDescription:
     software_enforced: AuthorizationList
     hardware_enforced: AuthorizationList
     quirks: tuple[str, ...] = ()
-    tags_in_order: bool = True
-    der_booleans: bool = True
+
+    @property
+    def tags_in_order(self) -> bool:
+        """Whether both lists have their tags in ascending order, as DER wants."""
+        return self.software_enforced.in_order and self.hardware_enforced.in_order
+
+    @property
+    def der_booleans(self) -> bool:
+        """Whether every BOOLEAN TRUE is encoded as 0xFF, as DER wants."""
+        return self.software_enforced.der_booleans and self.hardware_enforced.der_booleans
+
+    @property
+    def security_level(self) -> SecurityLevel:
+        """The weaker of the two levels: what an attestation is worth."""
+        return min(self.attestation_security_level, self.keymint_security_level)
 
 
 def parse_key_description(der: bytes) -> KeyDescription:
@@ -79,5 +100,63 @@ def parse_key_description(der: bytes) -> KeyDescription:
 
 
 def read_key_description(der: bytes, audit: Audit) -> KeyDescription:
-    """Return the KeyDescription in ``der``; :func:`parse_key_description` with a trail."""
-    raise NotImplementedError
+    """Return the KeyDescription in ``der``; :func:`parse_key_description` with a trail.
+
+    1. It is one SEQUENCE of exactly eight elements.
+    2. Both security levels are known ones. A version of the schema that is not known yet is taken.
+    3. Both lists are read by :func:`.authorization_list.read_authorization_list`.
+
+    Args:
+        der: the extension's value.
+        audit: the trail of this verification.
+
+    Raises:
+        AttestationError: ``malformed``.
+    """
+    outer = Reader(der, "KeyDescription")
+    reader = Reader(outer.read(SEQUENCE).content, "KeyDescription")
+    outer.finish(audit)
+    attestation_version = decode_integer(reader.read(INTEGER).content, "attestationVersion")
+    attestation_level = _level(reader.read(ENUMERATED).content, "attestationSecurityLevel")
+    keymint_version = decode_integer(reader.read(INTEGER).content, "keyMintVersion")
+    keymint_level = _level(reader.read(ENUMERATED).content, "keyMintSecurityLevel")
+    challenge = reader.read(OCTET_STRING).content
+    unique_id = reader.read(OCTET_STRING).content
+    software = reader.read(SEQUENCE).content
+    hardware = reader.read(SEQUENCE).content
+    reader.finish(audit)
+    software_enforced = read_authorization_list(software, "softwareEnforced", audit)
+    hardware_enforced = read_authorization_list(hardware, "hardwareEnforced", audit)
+    return KeyDescription(
+        attestation_version=attestation_version,
+        attestation_security_level=attestation_level,
+        keymint_version=keymint_version,
+        keymint_security_level=keymint_level,
+        attestation_challenge=challenge,
+        unique_id=unique_id,
+        software_enforced=software_enforced,
+        hardware_enforced=hardware_enforced,
+        quirks=(
+            *_quirks_of(software_enforced, "softwareEnforced"),
+            *_quirks_of(hardware_enforced, "hardwareEnforced"),
+        ),
+    )
+
+
+def _level(content: bytes, what: str) -> SecurityLevel:
+    number = decode_integer(content, what)
+    try:
+        return SecurityLevel(number)
+    except ValueError:
+        raise AttestationError(
+            Reason.MALFORMED, f"{what}: {number} is unknown.", check="android.description/2-level"
+        ) from None
+
+
+def _quirks_of(authorizations: AuthorizationList, what: str) -> tuple[str, ...]:
+    quirks: list[str] = []
+    if not authorizations.in_order:
+        quirks.append(f"{what}: the tags are not in ascending order")
+    if not authorizations.der_booleans:
+        quirks.append(f"{what}: deviceLocked is TRUE in an encoding that is not DER")
+    return tuple(quirks)
