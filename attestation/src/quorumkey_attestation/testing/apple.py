@@ -24,6 +24,7 @@ from quorumkey_attestation.testing.der_encoding import (
     boolean,
     element,
     explicit,
+    integer,
     octet_string,
     sequence,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "AAGUID",
     "APP_ID",
     "INTERMEDIATE_NAME",
+    "NONCE_EXTENSION",
     "PLATFORM_EXTENSION",
     "ROOT_NAME",
     "Assertion",
@@ -49,6 +51,7 @@ __all__ = [
     "cose_key",
     "extension_map",
     "key_usage",
+    "macos_access_policy",
     "nonce_extension",
     "point_of",
 ]
@@ -62,10 +65,11 @@ AAGUID: Final[Mapping[Environment, bytes]] = {
     "production": b"appattest".ljust(16, b"\0"),
     "development": b"appattestdevelop",
 }
+NONCE_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.2")
+"""The leaf's extension that covers authenticator data and client data hash."""
+
 PLATFORM_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.6")
 """What a leaf says about the key's access control; iOS and macOS write different things there."""
-
-_NONCE_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.2")
 _NOT_BEFORE: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _NOT_AFTER: Final = datetime(2049, 1, 1, tzinfo=UTC)
 _AT: Final = 0x40  # the flag that App Attest sets in everything, assertions too
@@ -144,13 +148,24 @@ def extension_map(category: int | None = _APP_STORE, version: str | None = "1") 
     return encode(members)
 
 
-def _ios_platform() -> bytes:
-    purposes = (
-        sequence(element(_UTF8_STRING, purpose), explicit(1, boolean(value=True)))
-        for purpose in (b"okd", b"oa", b"osgn", b"odel", b"ock")
-    )
-    policy = sequence(element(_UTF8_STRING, b"11"), sequence(*purposes))
+def _ios_access_policy() -> bytes:
+    return _access_policy(*(_allowed(name) for name in (b"okd", b"oa", b"osgn", b"odel", b"ock")))
+
+
+def macos_access_policy() -> bytes:
+    """Return extension 8.6 of a Mac with System Integrity Protection and Full Security."""
+    secure = explicit(0, element(_UTF8_STRING, b"rsec"))
+    sign = sequence(element(_UTF8_STRING, b"osgn"), secure, sequence(explicit(6, integer(1))))
+    return _access_policy(_allowed(b"ok"), _allowed(b"oa"), _allowed(b"odel"), sign)
+
+
+def _access_policy(*operations: bytes) -> bytes:
+    policy = sequence(element(_UTF8_STRING, b"11"), sequence(*operations))
     return sequence(explicit(3, octet_string(policy)))
+
+
+def _allowed(operation: bytes) -> bytes:
+    return sequence(element(_UTF8_STRING, operation), explicit(1, boolean(value=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +190,7 @@ class Attestation:
         extensions: the octets that follow the COSE key.
         nonce_value: the value of the leaf's extension 8.2; ``b""`` leaves the extension out.
         platform: the value of the leaf's extension 8.6.
-        leaf_extensions: further extensions of the leaf.
+        leaf_extensions: further extensions of the leaf, each with whether it is critical.
         subject: the leaf's common name.
         issuer: who issued the leaf.
         chain: the certificates that follow the leaf in ``x5c``.
@@ -198,7 +213,7 @@ class Attestation:
     extensions: bytes = extension_map()
     nonce_value: bytes | None = None
     platform: bytes | None = None
-    leaf_extensions: tuple[x509.ExtensionType, ...] = ()
+    leaf_extensions: tuple[tuple[x509.ExtensionType, bool], ...] = ()
     subject: str | None = None
     issuer: pki.Authority | None = None
     chain: tuple[bytes, ...] | None = None
@@ -237,12 +252,13 @@ class Attestation:
         """The DER of the key's certificate."""
         nonce = hashlib.sha256(self.authenticator_data + self.client_data_hash).digest()
         value = nonce_extension(nonce) if self.nonce_value is None else self.nonce_value
-        platform = _ios_platform() if self.platform is None else self.platform
-        extensions: list[x509.ExtensionType] = [
-            x509.UnrecognizedExtension(PLATFORM_EXTENSION, platform)
+        platform = _ios_access_policy() if self.platform is None else self.platform
+        extensions: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.UnrecognizedExtension(PLATFORM_EXTENSION, platform), False),
+            *self.leaf_extensions,
         ]
         if value:
-            extensions.append(x509.UnrecognizedExtension(_NONCE_EXTENSION, value))
+            extensions.append((x509.UnrecognizedExtension(NONCE_EXTENSION, value), False))
         certificate = pki.mint(
             self.subject or self.key_id.hex(),
             pki.private_key(self.label).public_key(),
@@ -251,7 +267,7 @@ class Attestation:
             not_after=self.not_after,
             ca=False,
             key_usage=key_usage(issues=False),
-            extensions=[(each, False) for each in (*extensions, *self.leaf_extensions)],
+            extensions=extensions,
         )
         return certificate.public_bytes(Encoding.DER)
 

@@ -1,0 +1,327 @@
+"""The cases A0 to A23, and those that follow: App Attest attestations, most of them bad."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+
+from quorumkey_attestation.errors import Reason
+from quorumkey_attestation.testing.apple import (
+    AAGUID,
+    NONCE_EXTENSION,
+    Attestation,
+    extension_map,
+    nonce_extension,
+)
+from quorumkey_attestation.testing.apple_case import (
+    CHALLENGE,
+    attestation_case,
+    base64_text,
+    base_attestation,
+    judge_attestation,
+)
+from quorumkey_attestation.testing.cbor_encoding import encode
+from quorumkey_attestation.testing.der_encoding import element, octet_string, sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from quorumkey_attestation.testing.case import Case
+
+__all__ = ["cases", "judge"]
+
+judge = judge_attestation
+
+_OTHER_CHALLENGE: Final = hashlib.sha256(b"another challenge").digest()
+_CATEGORY: Final = "apple_validation_category_01"
+_VERSION: Final = "apple_bundle_version_01"
+_STRICT: Final = {"categories": [2, 4], "missing_extensions": "reject", "min_bundle_version": "1"}
+
+
+def _controls() -> list[Case]:
+    base = base_attestation()
+    raw = b"example_server_challenge"
+    return [
+        attestation_case("A0a", "in production, as iOS 27 sends it", base),
+        attestation_case(
+            "A0b",
+            "in development",
+            replace(base, environment="development"),
+            settings={"environment": "development"},
+        ),
+        attestation_case("A0c", "from before iOS 27", replace(base, extensions=b"")),
+        attestation_case("A0d", "with the flag ED set", replace(base, flags=0xC0)),
+        attestation_case("A0e", "under a strict policy", base, settings=_STRICT),
+        attestation_case(
+            "A0f",
+            "one that signs the challenge itself, where that is allowed",
+            replace(base, client_data_hash=raw),
+            expect={"challenge": None, "client_data_hash": raw.hex()},
+            settings={"allow_any_hash_length": True},
+        ),
+        attestation_case(
+            "A0g",
+            "registered again by the same user",
+            base,
+            expect={"user": "alice", "bound_to": "alice"},
+        ),
+    ]
+
+
+def _nonce_cases() -> list[Case]:
+    base = base_attestation()
+    other = replace(base, client_data_hash=hashlib.sha256(_OTHER_CHALLENGE).digest())
+    nonce = _nonce(base)
+    value = nonce_extension(nonce)
+    oid = x509.ObjectIdentifier("1.2.840.113635.100.8.5")
+    planted = sequence(bytes.fromhex("06092a864886f763640802"), octet_string(value))
+    elsewhere = x509.UnrecognizedExtension(oid, planted)
+    as_name = x509.SubjectAlternativeName([x509.OtherName(NONCE_EXTENSION, value)])
+    wrong = nonce_extension(_nonce(other))
+    reason, check = Reason.NONCE, "apple.attestation/4-nonce"
+    form = Reason.MALFORMED, "apple.attestation/4-form"
+    return [
+        attestation_case("A1", "made for another challenge", other, reason, check),
+        attestation_case(
+            "A2",
+            "made for the challenge itself instead of its SHA-256",
+            replace(base, client_data_hash=CHALLENGE),
+            reason,
+            check,
+        ),
+        attestation_case(
+            "A3a",
+            "the right nonce planted in another extension, OID and all",
+            replace(base, nonce_value=wrong, leaf_extensions=((elsewhere, False),)),
+            reason,
+            check,
+        ),
+        attestation_case(
+            "A3b",
+            "the right nonce planted in an alternative name of that OID",
+            replace(base, nonce_value=wrong, leaf_extensions=((as_name, False),)),
+            reason,
+            check,
+        ),
+        attestation_case(
+            "A3c",
+            "the right nonce planted in another extension, and none in its own",
+            replace(base, nonce_value=b"", leaf_extensions=((elsewhere, False),)),
+            Reason.MALFORMED,
+            "apple.attestation/4-extension",
+        ),
+        attestation_case(
+            "A4a",
+            "something after the nonce's SEQUENCE",
+            replace(base, nonce_value=value + b"\x05\x00"),
+            *form,
+        ),
+        attestation_case(
+            "A4b",
+            "the nonce under [0] instead of [1]",
+            replace(base, nonce_value=sequence(element(0xA0, octet_string(nonce)))),
+            *form,
+        ),
+        attestation_case(
+            "A4c",
+            "a nonce of 33 bytes",
+            replace(base, nonce_value=nonce_extension(nonce + b"\0")),
+            *form,
+        ),
+        attestation_case(
+            "A4d",
+            "a nonce as a BIT STRING",
+            replace(base, nonce_value=sequence(element(0xA1, element(0x03, nonce)))),
+            *form,
+        ),
+    ]
+
+
+def _nonce(attestation: Attestation) -> bytes:
+    data = attestation.authenticator_data + attestation.client_data_hash
+    return hashlib.sha256(data).digest()
+
+
+def _authenticator_cases() -> list[Case]:
+    base = base_attestation()
+    other = replace(base, label="another key")
+    development: dict[str, object] = {"environment": "development"}
+    junk = AAGUID["production"][:9] + b"UNSAFE!"
+    environment = Reason.ENVIRONMENT, "apple.attestation/8-environment"
+    return [
+        attestation_case(
+            "A5a",
+            "a development key in production",
+            replace(base, environment="development"),
+            *environment,
+        ),
+        attestation_case(
+            "A5b",
+            "a production key in development",
+            base,
+            *environment,
+            control="A0b",
+            settings=development,
+        ),
+        attestation_case(
+            "A6", "an aaguid that begins like Apple's", replace(base, aaguid=junk), *environment
+        ),
+        attestation_case(
+            "A7",
+            "another key's credential id",
+            replace(base, credential_id=other.key_id),
+            Reason.KEY_MISMATCH,
+            "apple.attestation/9-credential-id",
+        ),
+        *(
+            attestation_case(
+                number,
+                f"a credential id said to be {length} bytes long",
+                replace(base, credential_id_length=length),
+                Reason.MALFORMED,
+                "apple.authdata/2-credential-length",
+                has_reading=False,
+            )
+            for number, length in (("A8a", 31), ("A8b", 33), ("A8c", 65_535))
+        ),
+        attestation_case(
+            "A9",
+            "counter 1",
+            replace(base, counter=1),
+            Reason.COUNTER,
+            "apple.attestation/7-counter",
+        ),
+        attestation_case(
+            "A10",
+            "made by another app",
+            replace(base, app_id="QK12345678.com.example.other"),
+            Reason.APP_ID,
+            "apple.attestation/6-app-id",
+        ),
+        attestation_case(
+            "A11",
+            "presented with the key id of another key",
+            replace(base, credential_id=other.key_id),
+            Reason.KEY_MISMATCH,
+            "apple.attestation/5-key-id",
+            expect={"key_id": base64_text(other.key_id)},
+        ),
+        attestation_case(
+            "A12",
+            "another key's COSE key",
+            replace(base, cose_point=other.point),
+            Reason.KEY_MISMATCH,
+            "apple.attestation/5-cose-key",
+        ),
+        attestation_case(
+            "A22",
+            "a key that another user has registered",
+            base,
+            Reason.KEY_MISMATCH,
+            "counters/2-binding",
+            control="A0g",
+            expect={"user": "mallory", "bound_to": "alice"},
+        ),
+        attestation_case(
+            "A23",
+            "the format packed",
+            replace(base, fmt="packed"),
+            Reason.UNSUPPORTED,
+            "apple.attestation/1-format",
+        ),
+    ]
+
+
+def _extension_cases() -> list[Case]:
+    base = base_attestation()
+    category = Reason.VERDICT, "apple.attestation/10-category"
+    form = Reason.MALFORMED, "apple.attestation/10-form"
+    absent = Reason.VERDICT, "apple.attestation/10-present"
+
+    def extended(members: Mapping[str, int | str | bytes]) -> Attestation:
+        return replace(base, extensions=encode(members))
+
+    return [
+        attestation_case(
+            "A18a", "category 0, invalid", replace(base, extensions=extension_map(0)), *category
+        ),
+        *(
+            attestation_case(
+                number,
+                f"category {value} where 2 and 4 are accepted",
+                replace(base, extensions=extension_map(value)),
+                *category,
+                control="A0e",
+                settings=_STRICT,
+            )
+            for number, value in (("A18b", 0), ("A18c", 1), ("A18d", 3))
+        ),
+        attestation_case(
+            "A19a", "a category that is a number", extended({_VERSION: "1", _CATEGORY: 4}), *form
+        ),
+        attestation_case(
+            "A19b",
+            "a category of 3 bytes",
+            extended({_VERSION: "1", _CATEGORY: b"\4\0\0"}),
+            *form,
+        ),
+        attestation_case(
+            "A19c",
+            "a category of 5 bytes",
+            extended({_VERSION: "1", _CATEGORY: b"\4\0\0\0\0"}),
+            *form,
+        ),
+        attestation_case(
+            "A20a",
+            "something after the extension map",
+            replace(base, extensions=extension_map() + b"\0"),
+            Reason.MALFORMED,
+            "apple.authdata/4-trailing",
+        ),
+        attestation_case(
+            "A20b",
+            "something after the object",
+            base.object + b"\0",
+            Reason.MALFORMED,
+            "cbor/6-trailing",
+        ),
+        attestation_case(
+            "A21a",
+            "no extension map where one is required",
+            replace(base, extensions=b""),
+            *absent,
+            control="A0e",
+            settings=_STRICT,
+        ),
+        attestation_case(
+            "A21b",
+            "no category where one is required",
+            replace(base, extensions=extension_map(None)),
+            *absent,
+            control="A0e",
+            settings=_STRICT,
+        ),
+        attestation_case(
+            "A21c",
+            "no bundle version where one is required",
+            replace(base, extensions=extension_map(version=None)),
+            *absent,
+            control="A0e",
+            settings=_STRICT,
+        ),
+    ]
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """Return every case of App Attest attestations, the controls first."""
+    return (
+        *_controls(),
+        *_nonce_cases(),
+        *_authenticator_cases(),
+        *_extension_cases(),
+    )
