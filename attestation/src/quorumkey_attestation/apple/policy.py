@@ -14,8 +14,17 @@ from quorumkey_attestation.anchors import TrustAnchors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
-__all__ = ["AppAttestKey", "AppAttestPolicy", "Environment", "point_of", "version_number"]
+__all__ = [
+    "INVALID_CATEGORY",
+    "AppAttestKey",
+    "AppAttestPolicy",
+    "Environment",
+    "point_of",
+    "require_aware",
+    "version_number",
+]
 
 Environment: TypeAlias = Literal["production", "development"]
 """Apple's two App Attest environments, whose keys and receipts never mix."""
@@ -106,7 +115,7 @@ class AppAttestKey:
     app_id: str
     environment: Environment
     counter: int = 0
-    receipt: bytes = b""
+    receipt: bytes = field(default=b"", repr=False)
     category: int | None = None
     bundle_version: str | None = None
     checks: tuple[str, ...] = ()
@@ -147,6 +156,16 @@ class AppAttestKey:
 def point_of(public_key: ec.EllipticCurvePublicKey) -> bytes:
     """Return a public key as an uncompressed point (SEC 1 section 2.3.3)."""
     return public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def require_aware(now: datetime) -> None:
+    """Refuse a moment without a time zone.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now must have a time zone")
 
 
 def version_number(text: str) -> tuple[int, ...] | None:
