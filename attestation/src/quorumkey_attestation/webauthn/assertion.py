@@ -65,7 +65,8 @@ def examine_webauthn_assertion(  # noqa: PLR0913  # what a ceremony consists of
     2. Its ``type`` is ``webauthn.get``.
     3. Its ``challenge`` is exactly the unpadded base64url of ``challenge``.
     4. Its ``origin`` is one of policy's.
-    5. Its ``crossOrigin`` is absent or false, its ``topOrigin`` absent.
+    5. Its ``crossOrigin`` is absent or false, its ``topOrigin`` absent, and it speaks of no Token
+       Binding that was used or refused.
     6. The authenticator data holds no new credential; it has 37 bytes, and a map of extensions
        after them if and only if flag ED says so.
     7. ``rpIdHash`` is the SHA-256 of policy's relying party id.

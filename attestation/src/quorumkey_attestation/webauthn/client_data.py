@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.play_integrity.strict_json import parse_object
@@ -35,7 +35,9 @@ def require_client_data(  # noqa: PLR0913  # what client data is compared with
     2. ``type`` is ``kind``.
     3. ``challenge`` is exactly the unpadded base64url of the one that was issued.
     4. ``origin`` is one of ``origins``.
-    5. ``crossOrigin`` is absent or false, and ``topOrigin`` absent.
+    5. ``crossOrigin`` is absent or false, ``topOrigin`` absent, and ``tokenBinding`` absent, no
+       object (as old security keys send it), or of the status ``supported``: Token Binding is used
+       on no connection here (WebAuthn Level 2, section 7.1, step 10).
 
     Args:
         data: clientDataJSON, as the browser gave it.
@@ -85,5 +87,13 @@ def require_client_data(  # noqa: PLR0913  # what client data is compared with
         members.get("crossOrigin", False) is False and "topOrigin" not in members,
         Reason.ORIGIN,
         "The page that asked was inside a page of another origin.",
+    )
+    binding = members.get("tokenBinding")
+    audit.require(
+        f"{procedure}/5-token-binding",
+        not isinstance(binding, dict)
+        or cast("dict[str, object]", binding).get("status") == "supported",
+        Reason.ORIGIN,
+        "The browser speaks of a Token Binding that this connection does not have.",
     )
     return hashlib.sha256(data).digest()

@@ -70,7 +70,8 @@ def examine_webauthn_registration(  # noqa: PLR0913  # what a ceremony consists 
     2. Its ``type`` is ``webauthn.create``.
     3. Its ``challenge`` is exactly the unpadded base64url of ``challenge``.
     4. Its ``origin`` is one of policy's.
-    5. Its ``crossOrigin`` is absent or false, its ``topOrigin`` absent.
+    5. Its ``crossOrigin`` is absent or false, its ``topOrigin`` absent, and it speaks of no Token
+       Binding that was used or refused.
     6. The attestation object is a CBOR map with ``fmt``, ``attStmt`` and ``authData``; this has
        exactly the length that its flags and members make, holds a credential whose id has 1 to
        1023 bytes, and extensions if and only if flag ED says so.
