@@ -54,7 +54,7 @@ ROOT_NAME: Final = "Quorumkey UNSAFE test Google root"
 
 _FACTORY_NOT_BEFORE: Final = datetime(2024, 3, 1, tzinfo=UTC)
 _FACTORY_NOT_AFTER: Final = datetime(2034, 3, 1, tzinfo=UTC)
-_LEAF_NOT_BEFORE: Final = datetime(1970, 1, 1, tzinfo=UTC)  # what Android writes unless told
+LEAF_NOT_BEFORE: Final = datetime(1970, 1, 1, tzinfo=UTC)  # what Android writes unless told
 _LEAF_NOT_AFTER: Final = datetime(2048, 1, 1, tzinfo=UTC)
 _LEAF_NAME: Final = "Android Keystore Key"
 _LEAF_SERIAL: Final = 1
@@ -211,7 +211,7 @@ def mint_leaf(
     issuer: pki.Authority,
     extensions: Sequence[tuple[x509.ExtensionType, bool]],
     *,
-    not_before: datetime = _LEAF_NOT_BEFORE,
+    not_before: datetime = LEAF_NOT_BEFORE,
     not_after: datetime = _LEAF_NOT_AFTER,
 ) -> bytes:
     """Return the DER of an attested key's certificate, named and numbered as every one is.

@@ -1,0 +1,167 @@
+"""The cases of Android's revocation list: K8 to K11 of the project's list."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_attestation.errors import Reason
+from quorumkey_attestation.testing import pki
+from quorumkey_attestation.testing.android import (
+    factory_issuers,
+    google_root,
+    issue,
+    rkp_issuers,
+    status_list,
+)
+from quorumkey_attestation.testing.android_case import (
+    Refusal,
+    accepted,
+    attested,
+    refused,
+    revocation_settings,
+)
+
+if TYPE_CHECKING:
+    from quorumkey_attestation.testing.case import Case
+
+__all__ = ["cases"]
+
+#: A serial number whose hexadecimal form could be taken for a decimal one.
+_DIGITS: Final = "4819063512774902"
+#: One whose hexadecimal form has letters.
+_LETTERS: Final = "c0ffee5b2a4d17a3"
+
+_SECOND: Final = timedelta(seconds=1)
+_MAX_AGE: Final = timedelta(seconds=172_800)
+
+
+def cases() -> tuple[Case, ...]:
+    """Return the controls and then the cases, in the order of their numbers."""
+    return (*_controls(), *_revoked(), *_unusable())
+
+
+def _digits_only() -> tuple[bytes, ...]:
+    batch, intermediate = factory_issuers()
+    return attested(issuers=(batch, replace(intermediate, serial=int(_DIGITS, 16))))
+
+
+def _controls() -> tuple[Case, ...]:
+    in_decimal = str(int(_DIGITS, 16))
+    as_decimal = f"{int(_DIGITS):x}"
+    return (
+        accepted(
+            "K8x",
+            "a list with serial numbers that are near a certificate's",
+            _digits_only(),
+            status=status_list({in_decimal: "REVOKED", as_decimal: "REVOKED"}),
+        ),
+        accepted(
+            "K10x",
+            "a list at its greatest age",
+            attested(),
+            settings={"revocation": revocation_settings(pki.NOW - _MAX_AGE)},
+        ),
+    )
+
+
+def _revoked() -> tuple[Case, ...]:
+    provisioned = issue(rkp_issuers())
+    revoked = Refusal(Reason.REVOKED, "android.chain/8-revoked")
+    return (
+        refused(
+            "K8a",
+            "an intermediate is revoked whose serial number has only digits",
+            _digits_only(),
+            control="K8x",
+            status=status_list({_DIGITS: "REVOKED"}),
+            refusal=revoked,
+        ),
+        refused(
+            "K8b",
+            "the attestation certificate of a provisioned device is revoked",
+            attested(),
+            control="K0a",
+            status=status_list({_hex(provisioned[0].certificate.serial_number): "REVOKED"}),
+            refusal=revoked,
+        ),
+        refused(
+            "K8c",
+            "the root is revoked",
+            attested(),
+            control="K0a",
+            status=status_list({_hex(google_root().certificate.serial_number): "REVOKED"}),
+            refusal=revoked,
+        ),
+        refused(
+            "K9a",
+            "an intermediate is suspended",
+            _digits_only(),
+            control="K8x",
+            status=status_list({_DIGITS: "SUSPENDED"}),
+            refusal=revoked,
+        ),
+    )
+
+
+def _unusable() -> tuple[Case, ...]:
+    revoked = Refusal(Reason.REVOKED, "android.chain/8-revoked")
+    stale = Refusal(Reason.REVOCATION_STALE, "android.revocation/5-age")
+    too_old = revocation_settings(pki.NOW - _MAX_AGE - _SECOND)
+    batch, intermediate = factory_issuers()
+    letters = attested(issuers=(batch, replace(intermediate, serial=int(_LETTERS, 16))))
+    return (
+        refused(
+            "K10a",
+            "no revocation list",
+            attested(),
+            control="K0a",
+            settings={"revocation": None},
+            refusal=Refusal(Reason.REVOCATION_STALE, "android.chain/7-list"),
+        ),
+        refused(
+            "K10b",
+            "a list a second older than its greatest age",
+            attested(),
+            control="K10x",
+            settings={"revocation": too_old},
+            refusal=stale,
+        ),
+        refused(
+            "K10c",
+            "a list from tomorrow",
+            attested(),
+            control="K10x",
+            settings={"revocation": revocation_settings(pki.NOW + timedelta(days=1))},
+            refusal=stale,
+        ),
+        refused(
+            "K11a",
+            "a list that writes a revoked serial number with a leading zero",
+            _digits_only(),
+            control="K8x",
+            status=status_list({f"0{_DIGITS}": "REVOKED"}),
+            refusal=revoked,
+        ),
+        refused(
+            "K11b",
+            "a list that writes a revoked serial number in capitals",
+            letters,
+            control="K8x",
+            status=status_list({_LETTERS.upper(): "REVOKED"}),
+            refusal=revoked,
+        ),
+        refused(
+            "K11c",
+            "a list with an entry that no serial number names",
+            attested(),
+            control="K0a",
+            status=status_list({"not a number": "REVOKED"}),
+            refusal=Refusal(Reason.MALFORMED, "android.revocation/3-serial", has_reading=False),
+        ),
+    )
+
+
+def _hex(serial: int) -> str:
+    return f"{serial:x}"
