@@ -11,110 +11,55 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorumkey_attestation.testing import apple_receipt, pki
-from quorumkey_attestation.testing.cbor_encoding import Encodable, encode
-from quorumkey_attestation.testing.der_encoding import (
-    boolean,
-    element,
-    explicit,
-    integer,
-    octet_string,
-    sequence,
+from quorumkey_attestation.testing.apple_certificates import (
+    NONCE_EXTENSION,
+    NOT_AFTER,
+    NOT_BEFORE,
+    PLATFORM_EXTENSION,
+    app_attest_authority,
+    ios_access_policy,
+    key_usage,
+    nonce_extension,
 )
+from quorumkey_attestation.testing.cbor_encoding import Encodable, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
 __all__ = [
     "AAGUID",
     "APP_ID",
-    "INTERMEDIATE_NAME",
-    "NONCE_EXTENSION",
-    "PLATFORM_EXTENSION",
-    "ROOT_NAME",
     "Assertion",
     "Attestation",
     "Environment",
-    "app_attest_authority",
-    "app_attest_root",
     "apple_assertion",
     "apple_evidence",
     "cose_key",
     "extension_map",
-    "key_usage",
-    "macos_access_policy",
-    "nonce_extension",
     "point_of",
 ]
 
 Environment = Literal["production", "development"]
 
-ROOT_NAME: Final = "Quorumkey UNSAFE test App Attest root"
-INTERMEDIATE_NAME: Final = "Quorumkey UNSAFE test App Attest CA 1"
 APP_ID: Final = "QK12345678.com.example.approver"
 AAGUID: Final[Mapping[Environment, bytes]] = {
     "production": b"appattest".ljust(16, b"\0"),
     "development": b"appattestdevelop",
 }
-NONCE_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.2")
-"""The leaf's extension that covers authenticator data and client data hash."""
 
-PLATFORM_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.6")
-"""What a leaf says about the key's access control; iOS and macOS write different things there."""
-_NOT_BEFORE: Final = datetime(2024, 1, 1, tzinfo=UTC)
-_NOT_AFTER: Final = datetime(2049, 1, 1, tzinfo=UTC)
 _AT: Final = 0x40  # the flag that App Attest sets in everything, assertions too
 _LABEL: Final = "app attest key"
 _APP_STORE: Final = 4  # Apple's validation category of an app from the App Store
 _CATEGORY_OCTETS: Final = 4
-_UTF8_STRING: Final = 0x0C
-
-
-@cache
-def app_attest_root() -> pki.Authority:
-    """Return the test root that stands for Apple App Attestation Root CA."""
-    return pki.root(ROOT_NAME)
-
-
-@cache
-def app_attest_authority() -> pki.Authority:
-    """Return the intermediate that stands for Apple App Attestation CA 1."""
-    key = pki.private_key(INTERMEDIATE_NAME)
-    certificate = pki.mint(
-        INTERMEDIATE_NAME,
-        key.public_key(),
-        app_attest_root(),
-        not_before=_NOT_BEFORE,
-        not_after=_NOT_AFTER,
-        ca=True,
-        path_length=0,
-        key_usage=key_usage(issues=True),
-    )
-    return pki.Authority(certificate, key)
-
-
-def key_usage(*, issues: bool) -> x509.KeyUsage:
-    """Return the keyUsage of a certificate that issues others, or of one that does not."""
-    return x509.KeyUsage(
-        digital_signature=not issues,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=issues,
-        crl_sign=issues,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def point_of(key: ec.EllipticCurvePublicKey) -> bytes:
@@ -125,11 +70,6 @@ def point_of(key: ec.EllipticCurvePublicKey) -> bytes:
 def cose_key(point: bytes) -> dict[int, Encodable]:
     """Return the COSE form (RFC 9053 section 7.1) of an uncompressed P-256 ``point``."""
     return {1: 2, 3: -7, -1: 1, -2: point[1:33], -3: point[33:]}
-
-
-def nonce_extension(nonce: bytes) -> bytes:
-    """Return the value of extension 1.2.840.113635.100.8.2: ``SEQUENCE{[1]{OCTET STRING}}``."""
-    return sequence(explicit(1, octet_string(nonce)))
 
 
 def extension_map(category: int | None = _APP_STORE, version: str | None = "1") -> bytes:
@@ -146,26 +86,6 @@ def extension_map(category: int | None = _APP_STORE, version: str | None = "1") 
         octets = category.to_bytes(_CATEGORY_OCTETS, "little")
         members["apple_validation_category_01"] = octets
     return encode(members)
-
-
-def _ios_access_policy() -> bytes:
-    return _access_policy(*(_allowed(name) for name in (b"okd", b"oa", b"osgn", b"odel", b"ock")))
-
-
-def macos_access_policy() -> bytes:
-    """Return extension 8.6 of a Mac with System Integrity Protection and Full Security."""
-    secure = explicit(0, element(_UTF8_STRING, b"rsec"))
-    sign = sequence(element(_UTF8_STRING, b"osgn"), secure, sequence(explicit(6, integer(1))))
-    return _access_policy(_allowed(b"ok"), _allowed(b"oa"), _allowed(b"odel"), sign)
-
-
-def _access_policy(*operations: bytes) -> bytes:
-    policy = sequence(element(_UTF8_STRING, b"11"), sequence(*operations))
-    return sequence(explicit(3, octet_string(policy)))
-
-
-def _allowed(operation: bytes) -> bytes:
-    return sequence(element(_UTF8_STRING, operation), explicit(1, boolean(value=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +108,13 @@ class Attestation:
         credential_id_length: the length it gives for the credential id.
         cose_point: the point of its COSE key.
         extensions: the octets that follow the COSE key.
+        authenticator: all of the authenticator data, in place of the fields above.
         nonce_value: the value of the leaf's extension 8.2; ``b""`` leaves the extension out.
         platform: the value of the leaf's extension 8.6.
         leaf_extensions: further extensions of the leaf, each with whether it is critical.
-        subject: the leaf's common name.
+        subject: the leaf's subject.
+        leaf_key: the leaf's key.
+        leaf_is_authority: whether the leaf is a CA.
         issuer: who issued the leaf.
         chain: the certificates that follow the leaf in ``x5c``.
     """
@@ -201,8 +124,8 @@ class Attestation:
     app_id: str = APP_ID
     environment: Environment = "production"
     created_at: datetime = pki.NOW
-    not_before: datetime = _NOT_BEFORE
-    not_after: datetime = _NOT_AFTER
+    not_before: datetime = NOT_BEFORE
+    not_after: datetime = NOT_AFTER
     fmt: str = "apple-appattest"
     flags: int = _AT
     counter: int = 0
@@ -211,10 +134,13 @@ class Attestation:
     credential_id_length: int | None = None
     cose_point: bytes | None = None
     extensions: bytes = extension_map()
+    authenticator: bytes | None = None
     nonce_value: bytes | None = None
     platform: bytes | None = None
     leaf_extensions: tuple[tuple[x509.ExtensionType, bool], ...] = ()
-    subject: str | None = None
+    subject: x509.Name | None = None
+    leaf_key: ec.EllipticCurvePublicKey | None = None
+    leaf_is_authority: bool = False
     issuer: pki.Authority | None = None
     chain: tuple[bytes, ...] | None = None
 
@@ -231,6 +157,8 @@ class Attestation:
     @property
     def authenticator_data(self) -> bytes:
         """What the device puts together and signs for."""
+        if self.authenticator is not None:
+            return self.authenticator
         credential_id = self.key_id if self.credential_id is None else self.credential_id
         length = self.credential_id_length
         length = len(credential_id) if length is None else length
@@ -252,7 +180,7 @@ class Attestation:
         """The DER of the key's certificate."""
         nonce = hashlib.sha256(self.authenticator_data + self.client_data_hash).digest()
         value = nonce_extension(nonce) if self.nonce_value is None else self.nonce_value
-        platform = _ios_access_policy() if self.platform is None else self.platform
+        platform = ios_access_policy() if self.platform is None else self.platform
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.UnrecognizedExtension(PLATFORM_EXTENSION, platform), False),
             *self.leaf_extensions,
@@ -261,11 +189,11 @@ class Attestation:
             extensions.append((x509.UnrecognizedExtension(NONCE_EXTENSION, value), False))
         certificate = pki.mint(
             self.subject or self.key_id.hex(),
-            pki.private_key(self.label).public_key(),
+            self.leaf_key or pki.private_key(self.label).public_key(),
             self.issuer or app_attest_authority(),
             not_before=self.not_before,
             not_after=self.not_after,
-            ca=False,
+            ca=self.leaf_is_authority,
             key_usage=key_usage(issues=False),
             extensions=extensions,
         )

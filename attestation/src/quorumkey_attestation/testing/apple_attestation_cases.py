@@ -12,10 +12,8 @@ from cryptography import x509
 from quorumkey_attestation.errors import Reason
 from quorumkey_attestation.testing.apple import (
     AAGUID,
-    NONCE_EXTENSION,
     Attestation,
     extension_map,
-    nonce_extension,
 )
 from quorumkey_attestation.testing.apple_case import (
     CHALLENGE,
@@ -24,6 +22,7 @@ from quorumkey_attestation.testing.apple_case import (
     base_attestation,
     judge_attestation,
 )
+from quorumkey_attestation.testing.apple_certificates import NONCE_EXTENSION, nonce_extension
 from quorumkey_attestation.testing.cbor_encoding import encode
 from quorumkey_attestation.testing.der_encoding import element, octet_string, sequence
 

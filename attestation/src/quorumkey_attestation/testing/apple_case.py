@@ -19,7 +19,8 @@ from quorumkey_attestation.expectations import (
 )
 from quorumkey_attestation.policy_file import app_attest_policy, files_of_case
 from quorumkey_attestation.testing import pki
-from quorumkey_attestation.testing.apple import APP_ID, Assertion, Attestation, app_attest_root
+from quorumkey_attestation.testing.apple import APP_ID, Assertion, Attestation
+from quorumkey_attestation.testing.apple_certificates import app_attest_root
 from quorumkey_attestation.testing.apple_receipt import receipt_root
 from quorumkey_attestation.testing.case import Case
 

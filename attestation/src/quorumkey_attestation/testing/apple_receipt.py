@@ -7,7 +7,7 @@ are those of Apple's "Assessing fraud risk".
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -15,6 +15,7 @@ from cryptography import x509
 
 from quorumkey_attestation import der
 from quorumkey_attestation.testing import pki
+from quorumkey_attestation.testing.apple_certificates import NOT_AFTER, NOT_BEFORE, key_usage
 from quorumkey_attestation.testing.der_encoding import (
     element,
     integer,
@@ -44,8 +45,6 @@ _AUTHORITY_NAME: Final = "Quorumkey UNSAFE test Application Integration CA"
 SIGNER_NAME: Final = "Application Attestation Fraud Receipt Signing"
 SIGNING_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.12.15")
 
-_NOT_BEFORE: Final = datetime(2024, 1, 1, tzinfo=UTC)
-_NOT_AFTER: Final = datetime(2049, 1, 1, tzinfo=UTC)
 _LIFETIME: Final = timedelta(days=90)
 _CHUNK: Final = 1000  # octets of one segment of the payload
 _LONG_FORM: Final = 0x80
@@ -77,26 +76,12 @@ def receipt_authority() -> pki.Authority:
         _AUTHORITY_NAME,
         key.public_key(),
         receipt_root(),
-        not_before=_NOT_BEFORE,
-        not_after=_NOT_AFTER,
+        not_before=NOT_BEFORE,
+        not_after=NOT_AFTER,
         ca=True,
-        key_usage=_usage(issues=True),
+        key_usage=key_usage(issues=True),
     )
     return pki.Authority(certificate, key)
-
-
-def _usage(*, issues: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not issues,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=issues,
-        crl_sign=issues,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def receipt_signer(  # noqa: PLR0913  # the fields of its certificate
@@ -105,8 +90,8 @@ def receipt_signer(  # noqa: PLR0913  # the fields of its certificate
     label: str = "receipt signer",
     common_name: str = SIGNER_NAME,
     marked: bool = True,
-    not_before: datetime = _NOT_BEFORE,
-    not_after: datetime = _NOT_AFTER,
+    not_before: datetime = NOT_BEFORE,
+    not_after: datetime = NOT_AFTER,
 ) -> pki.Authority:
     """Return a certificate that signs receipts, and its key.
 
@@ -127,7 +112,7 @@ def receipt_signer(  # noqa: PLR0913  # the fields of its certificate
         not_before=not_before,
         not_after=not_after,
         ca=False,
-        key_usage=_usage(issues=False),
+        key_usage=key_usage(issues=False),
         extensions=[(mark, False)] if marked else [],
     )
     return pki.Authority(certificate, key)
