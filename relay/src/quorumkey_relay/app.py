@@ -9,8 +9,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from quorumkey.protocol import PasskeyPolicy
-from quorumkey_attestation import NoEvidence
 from quorumkey_relay.api.ratelimit import RateLimiter
+from quorumkey_relay.attestation.policies import CurrentVerifier, policies_of
+from quorumkey_relay.attestation.revocation import feed_of
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.delivery.challenges import Challenges
 from quorumkey_relay.delivery.hub import DeviceHub
@@ -29,6 +30,7 @@ from quorumkey_relay.observe.metrics import Metrics
 from quorumkey_relay.store.protocol import (
     AdvanceRequest,
     OpenRequest,
+    PutAttestation,
     PutPairing,
     StoreUnavailable,
 )
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.config import Settings
     from quorumkey_relay.domain.model import Terms
+    from quorumkey_relay.identity.principals import Attestation
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Change, Commit
 
@@ -72,6 +75,7 @@ SWEEP_SECONDS: Final = 0.25
 SCAN_SECONDS: Final = 2.0
 PRUNE_SECONDS: Final = 3_600.0
 CHECK_SECONDS: Final = 5.0
+REVOCATION_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 5.0
 CLOSE_SHUTTING_DOWN: Final = 4503
 
@@ -93,7 +97,10 @@ class Relay:
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
-        """Make what needs nothing but settings."""
+        """Make what needs nothing but settings; raises ``ConfigError``."""
+        self.verifier = CurrentVerifier(
+            policies=policies_of(self.settings), revocation=feed_of(self.settings, self.clock)
+        )
         self.hub = DeviceHub()
         self.bulletin = Bulletin()
         self._problems: list[str] = ["the relay is starting"]
@@ -115,7 +122,10 @@ class Relay:
             directory, vault=vault, clock=self.clock, on_transaction=self.metrics.committed
         )
         await self.store.start()
+        revocation = self.verifier.revocation
         try:
+            if revocation is not None:
+                await revocation.begin()
             await self.take_successions()
             self._check_keys()
             self._compose(vault)
@@ -130,6 +140,11 @@ class Relay:
             asyncio.create_task(self._every(PRUNE_SECONDS, self.pruner.prune)),
             asyncio.create_task(self._every(CHECK_SECONDS, self.check)),
         ]
+        if revocation is not None:
+            refreshing = self._every(REVOCATION_SECONDS, revocation.refresh, at_once=True)
+            self._background.append(asyncio.create_task(refreshing))
+        if self.settings.unsafe_test_root is not None:
+            log.warning("unsafe_test_root_trusted")
         self._problems = []
 
     def begin_shutdown(self) -> None:
@@ -243,7 +258,7 @@ class Relay:
                 vault=vault,
                 nonces=nonces,
                 policy=policy,
-                attestor=AttestEnrollment(policy=policy, verifier=NoEvidence()),
+                attestor=AttestEnrollment(policy=policy, verifier=self.verifier),
             ),
             decide=AnswerRequest(
                 store=store,
@@ -295,8 +310,16 @@ class Relay:
                 case PutPairing(pairing=pairing) if pairing.device is not None:
                     what = "device_enrolled" if pairing.ended_at is None else "device_unpaired"
                     log.info(what, device=pairing.device, integrator_id=pairing.integrator_id)
+                case PutAttestation(attestation=proved):
+                    self._log_proof(proved)
                 case _:
                     pass
+
+    def _log_proof(self, proved: Attestation) -> None:
+        tell, event = log.info, "device_attested"
+        if self.settings.unsafe_test_root is not None:
+            tell, event = log.warning, "device_attested_under_unsafe_test_root"
+        tell(event, device=proved.device, kind=proved.format, outcome=proved.assurance)
 
     # What the command line changed
 
@@ -346,10 +369,14 @@ class Relay:
         for _ in self._key_problems:
             log.error("next_key_missing")
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    async def _every(
+        self, seconds: float, work: Callable[[], Awaitable[object]], *, at_once: bool = False
+    ) -> None:
         """Do ``work`` again and again; what it raises is logged, never the end of it."""
+        wait = 0.0 if at_once else seconds
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(wait)
+            wait = seconds
             try:
                 await work()
             except Exception:  # whatever it is, the next round may work
@@ -367,6 +394,8 @@ def policy_of(settings: Settings) -> Policy:
         app_url=settings.app_url,
         origins=settings.audiences,
         attestation=settings.attestation,
+        attestation_floor=settings.attestation_floor,
+        unsafe_test_root=settings.unsafe_test_root is not None,
         passkeys=PasskeyPolicy(settings.passkey_rp_id, frozenset(settings.passkey_origins)),
         max_pending_per_device=settings.max_pending_per_device,
         version=version("quorumkey-relay"),

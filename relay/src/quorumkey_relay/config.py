@@ -11,27 +11,41 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from quorumkey_relay import option_kinds as kinds
-from quorumkey_relay.option_kinds import Kind, Network, OptionError
+from quorumkey_relay.config_conflicts import conflicts, is_loopback
+from quorumkey_relay.option_kinds import AndroidApp, Kind, Network, OptionError
+from quorumkey_relay.option_table import ENVIRONMENT_PREFIX, ConfigError, Option, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-T = TypeVar("T")
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "OPTIONS",
+    "AttestationSetting",
+    "ConfigError",
+    "LogFormat",
+    "LogLevel",
+    "Mode",
+    "Option",
+    "Settings",
+    "load_settings",
+]
 
 Mode = Literal["development", "production"]
 AttestationSetting = Literal["off", "preferred", "required"]
+Floor = Literal["software", "passkey", "tee", "passkey_device_bound", "secure_enclave", "strongbox"]
+AppAttestEnvironment = Literal["production", "development"]
+Provisioning = Literal["any", "rkp"]
+UserAuth = Literal["per_use", "required", "any"]
+WebAuthnFormat = Literal["none", "packed", "tpm", "android-key", "fido-u2f", "apple"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["json", "console"]
-
-ENVIRONMENT_PREFIX: Final = "QUORUMKEY_RELAY_"
-UNSAFE_PREFIX: Final = "unsafe_"
 
 _MAX_RATE_PER_MINUTE: Final = 100_000_000
 _MAX_COUNT: Final = 10_000_000
@@ -39,197 +53,214 @@ _MAX_RETENTION_DAYS: Final = 36_500
 _MIN_REQUEST_RETENTION_DAYS: Final = 90
 _MIN_EVENT_RETENTION_DAYS: Final = 7
 _MAX_GRACE_SECONDS: Final = 600
+_MIN_LIST_AGE_SECONDS: Final = 3_600  # an hour
+_MAX_LIST_AGE_SECONDS: Final = 2_592_000  # thirty days
 
 _MODE: Final[Kind[Mode]] = kinds.choice("development", "production")
 _ATTESTATION: Final[Kind[AttestationSetting]] = kinds.choice("off", "preferred", "required")
+_FLOOR: Final[Kind[Floor]] = kinds.choice(
+    "software", "passkey", "tee", "passkey_device_bound", "secure_enclave", "strongbox"
+)
+_ENVIRONMENT: Final[Kind[AppAttestEnvironment]] = kinds.choice("production", "development")
+_PROVISIONING: Final[Kind[Provisioning]] = kinds.choice("any", "rkp")
+_USER_AUTH: Final[Kind[UserAuth]] = kinds.choice("per_use", "required", "any")
+_WEBAUTHN_FORMAT: Final[Kind[WebAuthnFormat]] = kinds.choice(
+    "none", "packed", "tpm", "android-key", "fido-u2f", "apple"
+)
 _LOG_LEVEL: Final[Kind[LogLevel]] = kinds.choice("debug", "info", "warning", "error")
 _LOG_FORMAT: Final[Kind[LogFormat]] = kinds.choice("json", "console")
-
-
-class ConfigError(Exception):
-    """The relay cannot start with these settings.
-
-    ``problems`` holds one sentence for each thing that is wrong; ``str()`` puts each on a line.
-    """
-
-    def __init__(self, problems: tuple[str, ...]) -> None:
-        """Keep the sentences."""
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting as operators meet it: ``kind`` reads its text, ``default`` says what happens."""
-
-    name: str
-    kind: Kind[object]
-    default: str
-    help: str
-    unit: str | None
-    secret: bool
-
-    @property
-    def env(self) -> str:
-        """Return the name of its environment variable."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-    @property
-    def flag(self) -> str:
-        """Return its command-line flag."""
-        return "--" + self.name.replace("_", "-")
-
-
-def _option(  # noqa: PLR0913 - one parameter a column of the table
-    kind: Kind[T],
-    default: T,
-    help_text: str,
-    *,
-    default_text: str | None = None,
-    unit: str | None = None,
-    secret: bool = False,
-) -> T:
-    """Describe one field of `Settings`; the caller sees the type of its value."""
-    column: dict[str, object] = {
-        "kind": kind,
-        "default": kind.show(default) if default_text is None else default_text,
-        "help": help_text,
-        "unit": unit,
-        "secret": secret,
-    }
-    return dataclasses.field(default=default, metadata=column, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator can decide. Secrets stay out of ``repr``."""
 
-    data_dir: Path = _option(
+    data_dir: Path = option(
         kinds.PATH, Path("data"), "Folder of the relay's key and database; made when missing."
     )
-    host: str = _option(kinds.HOST, "127.0.0.1", "Address to listen on.")
-    port: int = _option(kinds.integer(0, 65_535), 8080, "Port to listen on; 0 takes a free one.")
-    mode: Mode = _option(
+    host: str = option(kinds.HOST, "127.0.0.1", "Address to listen on.")
+    port: int = option(kinds.integer(0, 65_535), 8080, "Port to listen on; 0 takes a free one.")
+    mode: Mode = option(
         _MODE,
         "development",
         "Production refuses unsafe settings and wants the attestation and an https public URL.",
         default_text="development on a loopback address, else production",
     )
-    public_url: str | None = _option(
+    public_url: str | None = option(
         kinds.optional(kinds.ORIGIN),
         None,
         "Address under which devices and integrators reach the relay.",
         default_text="http://HOST:PORT (development only)",
     )
-    origins: tuple[str, ...] = _option(
+    origins: tuple[str, ...] = option(
         kinds.listed(kinds.ORIGIN),
         (),
         "Origins that devices may have dialled; statements for any other are refused.",
         default_text="the public URL; any origin when there is none",
     )
-    app_origin: str | None = _option(
+    app_origin: str | None = option(
         kinds.optional(kinds.ORIGIN),
         None,
         "Origin that serves the approver app, if it is not the relay; gets CORS for /v1/device/*.",
         default_text="the relay serves the app",
     )
-    rp_id: str | None = _option(
+    rp_id: str | None = option(
         kinds.optional(kinds.HOST),
         None,
         "WebAuthn relying party id of passkeys.",
         default_text="the host of the app's origin",
     )
-    webauthn_origins: tuple[str, ...] = _option(
+    webauthn_origins: tuple[str, ...] = option(
         kinds.listed(kinds.ORIGIN),
         (),
         "Origins whose passkey signatures count.",
         default_text="the app's origin",
     )
-    key_file: Path | None = _option(
+    key_file: Path | None = option(
         kinds.optional(kinds.PATH),
         None,
         "PEM file with the relay's private key.",
         default_text="made at first start in the data folder, mode 0600",
     )
-    attestation: AttestationSetting = _option(
+    attestation: AttestationSetting = option(
         _ATTESTATION,
         "off",
         "Whether devices must prove at enrolment where their key lives.",
         default_text="off in development; to be decided in production",
     )
-    trusted_proxies: tuple[Network, ...] = _option(
+    attestation_floor: Floor = option(
+        _FLOOR, "tee", "The least level that a device may enrol with where attestation is required."
+    )
+    app_attest_apps: tuple[str, ...] = option(
+        kinds.listed(kinds.APP_ID), (), "App ids, TEAM.bundle, whose App Attest keys count."
+    )
+    app_attest_environment: AppAttestEnvironment = option(
+        _ENVIRONMENT, "production", "Apple's environment that App Attest keys must be of."
+    )
+    android_apps: tuple[AndroidApp, ...] = option(
+        kinds.listed(kinds.ANDROID_APP),
+        (),
+        "Android apps and the certificates that sign them; one with several stands there several"
+        " times.",
+    )
+    android_min_os_patch: int | None = option(
+        kinds.optional(kinds.MONTH),
+        None,
+        "Oldest security patch of Android that counts.",
+        default_text="any",
+    )
+    android_provisioning: Provisioning = option(
+        _PROVISIONING, "any", "Whether only keys that Google provisions remotely (rkp) count."
+    )
+    android_boot_keys: tuple[str, ...] = option(
+        kinds.listed(kinds.SHA256),
+        (),
+        "Keys of systems other than the maker's that may boot, as attested: verifiedBootKey.",
+    )
+    android_user_auth: UserAuth = option(
+        _USER_AUTH, "per_use", "When Android must have the person authenticate to use the key."
+    )
+    android_revocation: Path | str = option(
+        kinds.LOCATION,
+        "https://android.googleapis.com/attestation/status",
+        "Google's list of revoked attestation keys: an https address, or a file that is kept new.",
+    )
+    android_revocation_max_age_seconds: int = option(
+        kinds.integer(_MIN_LIST_AGE_SECONDS, _MAX_LIST_AGE_SECONDS),
+        172_800,
+        "How old that list may be; with an older one Android evidence is refused.",
+        unit="seconds",
+    )
+    webauthn_formats: tuple[WebAuthnFormat, ...] = option(
+        kinds.listed(_WEBAUTHN_FORMAT),
+        ("none", "packed", "apple"),
+        "WebAuthn attestation formats that are judged; others are refused.",
+    )
+    webauthn_roots: Path | None = option(
+        kinds.optional(kinds.PATH),
+        None,
+        "PEM file with roots of the formats packed, tpm and fido-u2f.",
+        default_text="none: these formats prove no hardware",
+    )
+    trusted_proxies: tuple[Network, ...] = option(
         kinds.listed(kinds.NETWORK),
         (),
         "Networks of reverse proxies whose X-Forwarded-For is believed.",
     )
-    rate_api_key: int = _option(
+    rate_api_key: int = option(
         kinds.integer(1, _MAX_RATE_PER_MINUTE),
         600,
         "Calls of one API key.",
         unit="per minute",
     )
-    rate_device: int = _option(
+    rate_device: int = option(
         kinds.integer(1, _MAX_RATE_PER_MINUTE),
         60,
         "Calls of one device, charged after its signature or session was verified.",
         unit="per minute",
     )
-    rate_ip: int = _option(
+    rate_ip: int = option(
         kinds.integer(1, _MAX_RATE_PER_MINUTE),
         600,
         "Calls of one IP address (IPv6: /64) without authentication.",
         unit="per minute",
     )
-    rate_ip_failures: int = _option(
+    rate_ip_failures: int = option(
         kinds.integer(1, _MAX_RATE_PER_MINUTE),
         60,
         "Of these, calls with an unknown or wrong code, nonce, signature or token.",
         unit="per minute",
     )
-    max_pending_per_device: int = _option(
+    max_pending_per_device: int = option(
         kinds.integer(1, _MAX_COUNT),
         20,
         "Pending requests of one integrator that may name the same device.",
     )
-    max_nonces: int = _option(
+    max_nonces: int = option(
         kinds.integer(1, _MAX_COUNT), 100_000, "Live nonces in all; beyond it 503."
     )
-    max_unauthenticated_sockets: int = _option(
+    max_unauthenticated_sockets: int = option(
         kinds.integer(1, _MAX_COUNT),
         1_000,
         "WebSockets that have not authenticated yet; beyond it 503.",
     )
-    request_retention_days: int = _option(
+    request_retention_days: int = option(
         kinds.integer(_MIN_REQUEST_RETENTION_DAYS, _MAX_RETENTION_DAYS),
         90,
         "How long finished requests and their receipts are kept.",
         unit="days",
     )
-    event_retention_days: int = _option(
+    event_retention_days: int = option(
         kinds.integer(_MIN_EVENT_RETENTION_DAYS, _MAX_RETENTION_DAYS),
         7,
         "How long events can be read again.",
         unit="days",
     )
-    log_level: LogLevel = _option(_LOG_LEVEL, "info", "The least level that is logged.")
-    log_format: LogFormat = _option(_LOG_FORMAT, "json", "Log lines for machines or for people.")
-    metrics_token: str | None = _option(
+    log_level: LogLevel = option(_LOG_LEVEL, "info", "The least level that is logged.")
+    log_format: LogFormat = option(_LOG_FORMAT, "json", "Log lines for machines or for people.")
+    metrics_token: str | None = option(
         kinds.optional(kinds.SECRET),
         None,
         "Bearer token that /metrics asks for.",
         default_text="none: /metrics answers anyone",
         secret=True,
     )
-    shutdown_grace_seconds: int = _option(
+    shutdown_grace_seconds: int = option(
         kinds.integer(1, _MAX_GRACE_SECONDS),
         10,
         "How long calls under way may take to finish at shutdown.",
         unit="seconds",
     )
-    unsafe_http_hosts: tuple[str, ...] = _option(
+    unsafe_http_hosts: tuple[str, ...] = option(
         kinds.listed(kinds.HOST),
         (),
         "Hosts that may be reached by plain http beside loopback; development only.",
+    )
+    unsafe_test_root: Path | None = option(
+        kinds.optional(kinds.PATH),
+        None,
+        "PEM file with roots that count in every format, those for tests too; development only.",
+        default_text="none",
     )
 
     @property
@@ -285,14 +316,14 @@ def load_settings(environ: Mapping[str, str], overrides: Mapping[str, str]) -> S
     """
     problems = list(_unknown_names(environ, overrides))
     values: dict[str, Any] = {}  # each is what its option's kind reads
-    for option in OPTIONS:
-        source, text = _given(option, environ, overrides)
+    for row in OPTIONS:
+        source, text = _given(row, environ, overrides)
         if text is None:
             continue
         try:
-            values[option.name] = option.kind.read(text)
+            values[row.name] = row.kind.read(text)
         except OptionError as error:
-            shown = "" if option.secret else f" (it is {_shortened(text)!r})"
+            shown = "" if row.secret else f" (it is {_shortened(text)!r})"
             problems.append(f"{source} must be {error.expected}{shown}.")
     if problems:
         raise ConfigError(tuple(problems))
@@ -300,18 +331,10 @@ def load_settings(environ: Mapping[str, str], overrides: Mapping[str, str]) -> S
         host = values.get("host", Settings.__dataclass_fields__["host"].default)
         values["mode"] = "development" if is_loopback(str(host)) else "production"
     settings = dataclasses.replace(Settings(), **values)
-    problems.extend(_conflicts(settings, decided=values.keys()))
+    problems.extend(conflicts(settings, decided=values.keys()))
     if problems:
         raise ConfigError(tuple(problems))
     return settings
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether ``host`` names this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _bracketed(host: str) -> str:
@@ -323,53 +346,22 @@ def _shortened(text: str, limit: int = 60) -> str:
 
 
 def _given(
-    option: Option, environ: Mapping[str, str], overrides: Mapping[str, str]
+    row: Option, environ: Mapping[str, str], overrides: Mapping[str, str]
 ) -> tuple[str, str | None]:
     """Return where the option's text comes from, as the operator knows it, and the text."""
-    if option.name in overrides:
-        return option.flag, overrides[option.name]
-    return option.env, environ.get(option.env)
+    if row.name in overrides:
+        return row.flag, overrides[row.name]
+    return row.env, environ.get(row.env)
 
 
 def _unknown_names(environ: Mapping[str, str], overrides: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each name that no option has, with the nearest one that exists."""
-    known = {option.name.upper() for option in OPTIONS}
+    known = {row.name.upper() for row in OPTIONS}
     for variable in sorted(environ):
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
         if name != variable and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else "."
             yield f"{variable} is not a setting of the relay{hint}"
-    for name in sorted(overrides.keys() - {option.name for option in OPTIONS}):
+    for name in sorted(overrides.keys() - {row.name for row in OPTIONS}):
         yield f"{name} is not a setting of the relay."
-
-
-def _conflicts(settings: Settings, *, decided: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence for each combination that cannot be meant."""
-    yield from _conflicts_of_addresses(settings)
-    if settings.mode == "production":
-        yield from _conflicts_of_production(settings, decided=frozenset(decided))
-    for origin in settings.passkey_origins:
-        host = urlsplit(origin).hostname or ""
-        if settings.rp_id is not None and not f".{host}".endswith(f".{settings.rp_id}"):
-            yield f"The passkey origin {origin} does not belong to the rp_id {settings.rp_id}."
-
-
-def _conflicts_of_addresses(settings: Settings) -> Iterator[str]:
-    own = (settings.public_url, settings.app_origin)
-    for origin in (*own, *settings.origins, *settings.webauthn_origins):
-        if origin is None or origin.startswith("https:"):
-            continue
-        host = urlsplit(origin).hostname or ""
-        if not is_loopback(host) and host not in settings.unsafe_http_hosts:
-            yield f"{origin} must be https: plain http is for loopback and unsafe_http_hosts."
-
-
-def _conflicts_of_production(settings: Settings, *, decided: frozenset[str]) -> Iterator[str]:
-    if "attestation" not in decided:
-        yield "In production, decide attestation: off, preferred or required."
-    if settings.public_url is None or not settings.public_url.startswith("https:"):
-        yield "In production, public_url must be the https address that devices reach."
-    for option in OPTIONS:
-        if option.name.startswith(UNSAFE_PREFIX) and option.name in decided:
-            yield f"In production, {option.name} is not allowed."

@@ -18,6 +18,10 @@ T_co = TypeVar("T_co", covariant=True)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOST_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_APP_ID: Final = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]{1,155}")
+_PACKAGE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MONTH: Final = re.compile(r"20[1-9][0-9](0[1-9]|1[0-2])")
 _MAX_HOST_CHARS: Final = 253
 _MIN_SECRET_CHARS: Final = 16
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -134,7 +138,70 @@ def _read_secret(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class AndroidApp:
+    """An Android app and the SHA-256 of a certificate that signs it, in lower-case hex."""
+
+    package: str
+    signer: str
+
+    def __str__(self) -> str:
+        """Return it as an operator writes it."""
+        return f"{self.package}={self.signer}"
+
+
+def _read_android_app(text: str) -> AndroidApp:
+    package, _, signer = text.partition("=")
+    if _PACKAGE.fullmatch(package) is None:
+        expected = "apps such as com.example.approve=SHA-256 of the signing certificate"
+        raise OptionError(expected)
+    return AndroidApp(package, _read_sha256(signer))
+
+
+def _read_app_id(text: str) -> str:
+    if _APP_ID.fullmatch(text) is None:
+        expected = "app ids such as ABCDE12345.com.example.approve: team, dot, bundle identifier"
+        raise OptionError(expected)
+    return text
+
+
+def _read_sha256(text: str) -> str:
+    """Read a SHA-256 in hex, with or without the colons that keytool writes."""
+    digest = text.replace(":", "").lower()
+    if _SHA256.fullmatch(digest) is None:
+        expected = "a SHA-256 as 64 hex digits, with or without colons"
+        raise OptionError(expected)
+    return digest
+
+
+def _read_month(text: str) -> int:
+    if _MONTH.fullmatch(text) is None:
+        expected = "a year and month such as 202601"
+        raise OptionError(expected)
+    return int(text)
+
+
+def _read_location(text: str) -> Path | str:
+    """Read an https address as text, anything else as a path."""
+    if "://" not in text:
+        return _read_path(text)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in text or "#" in text:
+        expected = "a path or an https address"
+        raise OptionError(expected)
+    return text
+
+
 PATH: Final = Kind("path", _read_path)
+LOCATION: Final[Kind[Path | str]] = Kind("path|url", _read_location)
+APP_ID: Final = Kind("app-id", _read_app_id)
+ANDROID_APP: Final = Kind("package=sha256", _read_android_app)
+SHA256: Final = Kind("sha256", _read_sha256)
+MONTH: Final = Kind("YYYYMM", _read_month)
 HOST: Final = Kind("host", _read_host)
 ORIGIN: Final = Kind("origin", _read_origin)
 NETWORK: Final[Kind[Network]] = Kind("network", _read_network)

@@ -1,46 +1,38 @@
 """What an enrolment's evidence proves, and whether policy accepts it (PROTOCOL §4.3, §4.6).
 
-The evidence itself is judged by a verifier of `quorumkey_attestation`; this release is set up with
-the one for the format ``none``.
+The evidence itself is judged by a verifier of `quorumkey_attestation`, which the relay is set up
+with: `quorumkey_relay.attestation`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from quorumkey.protocol import PublicKey, b64decode
+from quorumkey.protocol import PublicKey, admits, b64decode
 from quorumkey.protocol.limits import NONCE_BYTES
-from quorumkey_attestation import Assurance, AttestationError, Expectation
+from quorumkey_attestation import AttestationError, Expectation
+from quorumkey_attestation.counters import require_unbound
+from quorumkey_attestation.evidence import MEMBERS, check_form
+from quorumkey_attestation.explain import explain
+from quorumkey_attestation.result import Assurance
 from quorumkey_relay.domain.refusal import Refusal
+from quorumkey_relay.identity.principals import Attestation, BoundAppAttestKey
+from quorumkey_relay.store.protocol import BindAppAttestKey, PutAttestation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from quorumkey.protocol import Enrollment
+    from quorumkey.protocol import Enrollment, JsonValue
     from quorumkey_attestation import Verifier
+    from quorumkey_attestation.result import Result
+    from quorumkey_relay.identity.principals import Device
+    from quorumkey_relay.store.protocol import Commit, Directory, Write
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
 
-ATTESTATION_REQUIRED = Refusal(
-    "attestation_required",
-    "This relay pairs only devices that prove where their key lives; send attestation evidence.",
-)
 OTHER_MEMBERS = Refusal(
     "invalid_request", "attestation: send exactly the members that its format has."
-)
-
-#: The members of each format, beside ``format`` itself (PROTOCOL §4.3).
-MEMBERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "none": (),
-        "apple-app-attest": ("key_id", "object"),
-        "android-key": ("chain",),
-        "webauthn": ("attestation_object", "client_data_json"),
-    }
 )
 
 
@@ -48,11 +40,13 @@ MEMBERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 class Verdict:
     """What attestation proved, and the evidence to keep, as JSON.
 
-    ``assurance`` None proves nothing: it leaves a known device's level as it is.
+    ``assurance`` None proves nothing: it leaves a known device's level as it is. ``result`` is
+    what the verifier found; None where nothing was judged, or nothing was there to judge.
     """
 
     assurance: str | None
     evidence: bytes | None = None
+    result: Result | None = None
 
 
 class Attestor(Protocol):
@@ -67,7 +61,7 @@ class Attestor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttestEnrollment:
-    """Judges evidence by ``verifier`` and holds the level to the relay's policy."""
+    """Judges evidence by ``verifier``, where the relay asks for any."""
 
     policy: Policy
     verifier: Verifier
@@ -76,20 +70,95 @@ class AttestEnrollment:
         self, enrollment: Enrollment, attestation: AttestationBody | None, *, now: int
     ) -> Verdict | Refusal:
         """See ``Attestor``; raises nothing that a device can cause."""
-        evidence = {"format": "none"} if attestation is None else msgspec.to_builtins(attestation)
-        if evidence.keys() != {"format", *MEMBERS[evidence["format"]]}:
+        if attestation is None:
+            return Verdict(None)
+        evidence: dict[str, object] = msgspec.to_builtins(attestation)
+        if set(evidence) != {"format", *MEMBERS[attestation.format]}:
             return OTHER_MEMBERS
-        expected = Expectation(
-            nonce=b64decode(enrollment.nonce, field="nonce", length=NONCE_BYTES),
-            device_public_key=PublicKey.from_base64(enrollment.device_public_key).compressed,
-            now=now,
-        )
+        kept = msgspec.json.encode(attestation)
         try:
-            result = self.verifier.verify(evidence, expected)
+            if self.policy.attestation == "off":
+                # Kept for integrators, who may judge it; it must be able to be what it says.
+                check_form(evidence)
+                return Verdict(None, kept)
+            result = self.verifier.verify(evidence, _expectation(enrollment, now))
         except AttestationError as error:
-            return Refusal("attestation_rejected", str(error), {"reason": error.reason.value})
-        if self.policy.attestation == "required" and result.assurance is Assurance.NONE:
-            return ATTESTATION_REQUIRED
-        kept = None if attestation is None else msgspec.json.encode(attestation)
-        proved = None if result.assurance is Assurance.NONE else result.assurance.value
-        return Verdict(proved, kept)
+            return rejected(error)
+        if result.assurance is Assurance.NONE:
+            return Verdict(None, kept)
+        return Verdict(result.assurance.value, kept, result)
+
+
+def _expectation(enrollment: Enrollment, now: int) -> Expectation:
+    return Expectation(
+        nonce=b64decode(enrollment.nonce, field="nonce", length=NONCE_BYTES),
+        device_public_key=PublicKey.from_base64(enrollment.device_public_key).compressed,
+        now=now,
+    )
+
+
+def rejected(error: AttestationError) -> Refusal:
+    """Return the refusal of evidence: a sentence for people, the reason for programs."""
+    details: dict[str, JsonValue] = {"reason": error.reason.value}
+    if error.check is not None:
+        details["check"] = error.check
+    return Refusal("attestation_rejected", explain(error), details)
+
+
+def below_floor(device: Device, policy: Policy) -> Refusal | None:
+    """Refuse a device that would enrol below the floor, where attestation is required (§4.6).
+
+    What counts is the level that the device has after the enrolment, proved now or before: a key
+    in Android hardware can be attested only once, when it is made.
+    """
+    floor = policy.attestation_floor
+    if policy.attestation != "required" or admits(device.assurance, floor):
+        return None
+    return Refusal(
+        "attestation_required",
+        f"This relay pairs only devices whose key is proved to live at level {floor} or higher;"
+        " send attestation evidence that proves it.",
+        {"assurance": device.assurance, "floor": floor},
+    )
+
+
+def proof_of(verdict: Verdict, device: str, directory: Directory, *, now: int) -> Commit | Refusal:
+    """Return the writes that record what a device has just proved.
+
+    Refused is an App Attest key that vouches for another device already.
+    """
+    result, evidence = verdict.result, verdict.evidence
+    if result is None or evidence is None:
+        return ()
+    writes: list[Write] = [
+        PutAttestation(
+            Attestation(
+                device=device,
+                format=result.format,
+                assurance=result.assurance.value,
+                judged_at=now,
+                evidence=evidence,
+                serials=result.serials,
+                quirks=result.quirks,
+            )
+        )
+    ]
+    key = result.app_attest_key
+    if key is not None:
+        bound = directory.app_attest_key(key.key_id)
+        try:
+            require_unbound(
+                key.key_id, bound_to=None if bound is None else bound.device, user=device
+            )
+        except AttestationError as error:
+            return rejected(error)
+        record = BoundAppAttestKey(
+            key_id=key.key_id,
+            device=device,
+            public_key=key.point,
+            app_id=key.app_id,
+            environment=key.environment,
+            counter=key.counter,
+        )
+        writes.append(BindAppAttestKey(record, key.receipt))
+    return tuple(writes)

@@ -23,6 +23,7 @@ from quorumkey_relay.identity.nonces import NONCE_BYTES, NONCE_EXPIRED
 from quorumkey_relay.identity.principals import Device, Pairing
 from quorumkey_relay.store.protocol import AppendEvent, PutDevice, PutPairing
 from quorumkey_relay.usecases.advance import device_event
+from quorumkey_relay.usecases.attest import below_floor, proof_of
 from quorumkey_relay.usecases.authenticate import (
     BAD_SIGNATURE,
     OTHER_AUDIENCE,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.usecases.attest import Attestor
+    from quorumkey_relay.usecases.attest import Attestor, Verdict
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
 
@@ -110,15 +111,18 @@ class EnrollDevice:
         if refused is not None:
             return refused
         device = self._device(verified, known, assurance=verdict.assurance, now=now)
+        refused = below_floor(device, self.policy)
+        if refused is not None:
+            return refused
         if push is not None:
             addressed = self._with_push(device, said, push)
             if isinstance(addressed, Refusal):
                 return addressed
             device = addressed
-        return await self._tie(device, pairing, envelope, verdict.evidence, now)
+        return await self._tie(device, pairing, envelope, verdict, now)
 
     async def _tie(
-        self, device: Device, pairing: Pairing, envelope: Envelope, evidence: bytes | None, now: int
+        self, device: Device, pairing: Pairing, envelope: Envelope, verdict: Verdict, now: int
     ) -> Enrolled | Refusal:
         # Of two enrolments with one code, one wins, also where the attestor has waited.
         current = self.store.directory.pairing_by_code(pairing.code_digest)
@@ -129,15 +133,20 @@ class EnrollDevice:
             device=device.fingerprint,
             enrolled_at=now,
             enrollment=envelope.encode(),
-            attestation=evidence,
+            attestation=verdict.evidence,
         )
+        proof = proof_of(verdict, device.fingerprint, self.store.directory, now=now)
+        if isinstance(proof, Refusal):
+            return proof
         # A device that is paired here already leaves the older tie for this one.
         older = device.pairings.get(tie.integrator_id)
         left = () if older is None else (PutPairing(replace(older, ended_at=now)),)
         ties = MappingProxyType({**device.pairings, tie.integrator_id: tie})
         device = replace(device, pairings=ties)
         event = device_event("device.enrolled", device, tie, now=now, mint=self.mint)
-        await self.store.commit((PutDevice(device), *left, PutPairing(tie), AppendEvent(event)))
+        await self.store.commit(
+            (PutDevice(device), *left, PutPairing(tie), *proof, AppendEvent(event))
+        )
         return self._answer(device, tie, now, first=True)
 
     async def _again(self, pairing: Pairing, fingerprint: str, now: int) -> Enrolled | Refusal:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import UNSET
 
 from quorumkey.protocol import format_time, pictogram, speakable
 from quorumkey_relay.usecases.views import InfoView, WebAuthnSettingsView
@@ -44,4 +45,5 @@ class DescribeRelay:
             webauthn=webauthn,
             successions=[msgspec.Raw(envelope) for envelope in self.keys.successions],
             time=format_time(now),
+            unsafe_test_root=True if self.policy.unsafe_test_root else UNSET,
         )

@@ -31,13 +31,16 @@ class Presence(Protocol):
 class Policy:
     """The relay's settings that use cases depend on.
 
-    ``origins`` empty accepts any audience; ``passkeys`` None refuses passkey signatures.
+    ``origins`` empty accepts any audience; ``passkeys`` None refuses passkey signatures. The floor
+    counts where attestation is required. ``unsafe_test_root``: evidence of test roots counts too.
     """
 
     public_url: str
     app_url: str
     origins: frozenset[str] = frozenset()
     attestation: Literal["off", "preferred", "required"] = "off"
+    attestation_floor: str = "tee"
+    unsafe_test_root: bool = False
     passkeys: PasskeyPolicy | None = None
     max_pending_per_device: int = 20
     version: str = field(default="0")

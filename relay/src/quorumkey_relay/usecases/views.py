@@ -192,3 +192,4 @@ class InfoView(Struct, frozen=True):
     webauthn: WebAuthnSettingsView
     successions: list[Raw]
     time: str
+    unsafe_test_root: bool | UnsetType = UNSET

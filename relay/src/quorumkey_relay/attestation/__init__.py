@@ -1,0 +1,1 @@
+"""How this relay judges evidence: policies from the settings, and Google's revocation list."""
