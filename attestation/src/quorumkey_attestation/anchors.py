@@ -32,15 +32,13 @@ def subject_public_key_info(certificate: bytes) -> bytes:
     Raises:
         AttestationError: ``malformed``.
     """
-    fields = der.Reader(
-        der.Reader(certificate, "certificate").read(der.SEQUENCE).content, "certificate"
-    )
-    fields = der.Reader(fields.read(der.SEQUENCE).content, "certificate")
+    fields = der.Reader(der.Reader(certificate, "certificate").content(der.SEQUENCE), "certificate")
+    fields = der.Reader(fields.content(der.SEQUENCE), "certificate")
     first = fields.read()
     if first.tag == der.context(0):  # the version, absent in version 1
         fields.read()
     for _ in ("signature", "issuer", "validity", "subject"):
-        fields.read(der.SEQUENCE)
+        fields.content(der.SEQUENCE)
     return fields.read_encoded(der.SEQUENCE)
 
 

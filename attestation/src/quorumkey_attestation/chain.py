@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from quorumkey_attestation.anchors import subject_public_key_info
@@ -73,7 +74,8 @@ def load_chain(chain: Sequence[bytes], audit: Audit, *, least: int) -> list[x509
         )
         try:
             certificates.append(x509.load_der_x509_certificate(der))
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, Warning) as error:
+            # A Warning is raised where the caller has made errors of them all.
             raise AttestationError(
                 Reason.MALFORMED,
                 "A certificate is not well-formed DER.",
@@ -183,7 +185,9 @@ def require_issued(
             understood=understood if index == 0 else frozenset(),
         )
     for index, (certificate, issuer) in enumerate(pairwise(path)):
-        named = certificate.issuer == issuer.subject
+        # One call compares the names and verifies; only where it fails is it asked which of them.
+        issued = _is_issued(certificate, issuer)
+        named = issued or certificate.issuer == issuer.subject
         audit.require(
             "chain/6-issuer",
             named,
@@ -200,8 +204,7 @@ def require_issued(
         )
         audit.require(
             "chain/6-signature",
-            # Where the name differs, the step above has refused; nothing is refused twice.
-            not named or _is_issued(certificate, issuer),
+            issued or (not named and _is_signed(certificate, issuer)),
             Reason.BROKEN_CHAIN,
             "A certificate was not signed by the key of the next certificate.",
             index=index,
@@ -270,9 +273,10 @@ def _require_constraints(
     usage: x509.KeyUsage | None = None
     for extension in extensions_of(certificate, index):
         value = extension.value
-        if isinstance(value, x509.BasicConstraints):
+        # By its exact type: these are abstract base classes, whose isinstance is a search.
+        if type(value) is x509.BasicConstraints:
             basic = value
-        elif isinstance(value, x509.KeyUsage):
+        elif type(value) is x509.KeyUsage:
             usage = value
         else:
             audit.require(
@@ -313,7 +317,29 @@ def _has_strong_hash(certificate: x509.Certificate) -> bool:
         algorithm = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         return False
-    return algorithm is None or isinstance(algorithm, _STRONG_HASHES)  # None: Ed25519, ML-DSA
+    return algorithm is None or type(algorithm) in _STRONG_HASHES  # None: Ed25519, ML-DSA
+
+
+def _is_signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Say whether the issuer's key made the signature, whatever the names are."""
+    try:
+        key = issuer.public_key()
+        parameters = certificate.signature_algorithm_parameters
+        algorithm = certificate.signature_hash_algorithm
+        signed = certificate.tbs_certificate_bytes
+        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
+            key.verify(certificate.signature, signed, parameters)
+        elif (
+            isinstance(key, rsa.RSAPublicKey)
+            and isinstance(parameters, padding.PKCS1v15)
+            and algorithm is not None
+        ):
+            key.verify(certificate.signature, signed, parameters, algorithm)
+        else:
+            return False
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -27,6 +27,7 @@ __all__ = [
     "context",
     "context_number",
     "decode_integer",
+    "read_only",
     "require_shallow",
 ]
 
@@ -155,6 +156,48 @@ class Reader:
         self._position = end
         return Element(tag, data[position:end])
 
+    def content(self, expected: int) -> bytes:
+        """Return the content of the next element, whose tag is below 31.
+
+        Raises:
+            AttestationError: as :meth:`read`.
+        """
+        data = self._data
+        start = self._position + 2
+        if start <= len(data) and data[start - 2] == expected and data[start - 1] < _LONG_FORM:
+            end = start + data[start - 1]
+            if end <= len(data):
+                self._position = end
+                return data[start:end]
+        return self.read(expected).content
+
+    def read_explicit(self) -> tuple[int | None, bytes]:
+        """Return the number of an ``[n] EXPLICIT`` element and the octets inside it.
+
+        Returns:
+            ``(None, content)`` for an element with any other tag.
+
+        Raises:
+            AttestationError: as :meth:`read`.
+        """
+        # Nearly every tag of an authorization list has two octets of number and one of length;
+        # what does not is left to the general reader, errors included.
+        data = self._data
+        head = data[self._position : self._position + 4]
+        if (
+            len(head) == 4  # noqa: PLR2004  # identifier, two octets of number, length
+            and head[0] == _CONTEXT_CONSTRUCTED | _HIGH_TAG
+            and head[1] > _LONG_FORM > head[2]
+            and head[3] < _LONG_FORM
+        ):
+            start = self._position + 4
+            end = start + head[3]
+            if end <= len(data):
+                self._position = end
+                return (head[1] & 0x7F) << 7 | head[2], data[start:end]
+        element = self.read()
+        return context_number(element.tag), element.content
+
     def read_encoded(self, expected: int) -> bytes:
         """Return the next element as it is encoded: tag, length and content.
 
@@ -192,6 +235,26 @@ class Reader:
         if length < _LONG_FORM or self._data[position] == 0:
             raise _malformed(f"{self._what}: a length is not in its shortest form.", "der/2-length")
         return length, position + octets
+
+
+def read_only(data: bytes, expected: int, what: str, audit: Audit) -> bytes:
+    """Return the content of the one element that ``data`` holds.
+
+    Args:
+        data: the element, and nothing else.
+        expected: the tag it must have.
+        what: what it is, for the messages.
+        audit: the trail of this verification.
+
+    Raises:
+        AttestationError: ``malformed``.
+    """
+    if len(data) > 1 and data[0] == expected and data[1] == len(data) - 2 < _LONG_FORM:
+        return data[2:]  # the short form of nearly every element
+    reader = Reader(data, what)
+    content = reader.read(expected).content
+    reader.finish(audit)
+    return content
 
 
 def decode_integer(content: bytes, what: str) -> int:
