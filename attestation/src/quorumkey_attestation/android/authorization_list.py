@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -188,7 +187,7 @@ class AuthorizationList:
     @property
     def in_order(self) -> bool:
         """Whether the tags are in ascending order, as DER wants."""
-        return all(first < second for first, second in pairwise(self.tags))
+        return self.tags == tuple(sorted(self.tags))
 
 
 def read_authorization_list(content: bytes, what: str, audit: Audit) -> AuthorizationList:
@@ -216,8 +215,7 @@ def read_authorization_list(content: bytes, what: str, audit: Audit) -> Authoriz
     tags: list[int] = []
     seen: set[int] = set()
     while not reader.at_end:
-        tag, inner = reader.read()
-        number = der.context_number(tag)
+        number, inner = reader.read_explicit()
         if number is None:
             raise _malformed(f"{what}: an element has no tag of its own.", "1-tag")
         audit.require(
@@ -262,22 +260,15 @@ def _malformed(detail: str, step: str) -> AttestationError:
     return AttestationError(Reason.MALFORMED, detail, check=f"android.list/{step}")
 
 
-def _only(inner: bytes, tag: int, what: str, audit: Audit) -> bytes:
-    reader = der.Reader(inner, what)
-    content = reader.read(tag).content
-    reader.finish(audit)
-    return content
-
-
 def _integer(inner: bytes, what: str, audit: Audit) -> int:
-    return der.decode_integer(_only(inner, der.INTEGER, what, audit), what)
+    return der.decode_integer(der.read_only(inner, der.INTEGER, what, audit), what)
 
 
 def _integers(inner: bytes, what: str, audit: Audit) -> tuple[int, ...]:
-    reader = der.Reader(_only(inner, der.SET, what, audit), what)
+    reader = der.Reader(der.read_only(inner, der.SET, what, audit), what)
     values: list[int] = []
     while not reader.at_end:
-        values.append(der.decode_integer(reader.read(der.INTEGER).content, what))
+        values.append(der.decode_integer(reader.content(der.INTEGER), what))
     return tuple(values)
 
 
@@ -289,23 +280,23 @@ def _secure_ids(inner: bytes, what: str, audit: Audit) -> tuple[int, ...]:
 
 
 def _octets(inner: bytes, what: str, audit: Audit) -> bytes:
-    return _only(inner, der.OCTET_STRING, what, audit)
+    return der.read_only(inner, der.OCTET_STRING, what, audit)
 
 
 def _present(inner: bytes, what: str, audit: Audit) -> bool:
-    if _only(inner, der.NULL, what, audit):
+    if der.read_only(inner, der.NULL, what, audit):
         raise _malformed(f"{what}: a NULL has content.", "2-null")
     return True
 
 
 def _root_of_trust(inner: bytes, what: str, audit: Audit) -> _ReadRootOfTrust:
-    reader = der.Reader(_only(inner, der.SEQUENCE, what, audit), what)
-    key = reader.read(der.OCTET_STRING).content
-    locked = reader.read(der.BOOLEAN).content
+    reader = der.Reader(der.read_only(inner, der.SEQUENCE, what, audit), what)
+    key = reader.content(der.OCTET_STRING)
+    locked = reader.content(der.BOOLEAN)
     if len(locked) != 1:
         raise _malformed(f"{what}: a BOOLEAN is not one octet.", "2-boolean")
-    number = der.decode_integer(reader.read(der.ENUMERATED).content, what)
-    boot_hash = None if reader.at_end else reader.read(der.OCTET_STRING).content
+    number = der.decode_integer(reader.content(der.ENUMERATED), what)
+    boot_hash = None if reader.at_end else reader.content(der.OCTET_STRING)
     reader.finish(audit)
     try:
         state = VerifiedBootState(number)
@@ -318,18 +309,15 @@ def _root_of_trust(inner: bytes, what: str, audit: Audit) -> _ReadRootOfTrust:
 
 
 def _application_id(inner: bytes, what: str, audit: Audit) -> ApplicationId:
-    reader = der.Reader(
-        _only(_octets(inner, what, audit), der.SEQUENCE, what, audit),
-        what,
-    )
-    package_set = der.Reader(reader.read(der.SET).content, what)
-    digest_set = der.Reader(reader.read(der.SET).content, what)
+    reader = der.Reader(der.read_only(_octets(inner, what, audit), der.SEQUENCE, what, audit), what)
+    package_set = der.Reader(reader.content(der.SET), what)
+    digest_set = der.Reader(reader.content(der.SET), what)
     reader.finish(audit)
     packages: list[ApplicationPackage] = []
     while not package_set.at_end:
-        fields = der.Reader(package_set.read(der.SEQUENCE).content, what)
-        name = fields.read(der.OCTET_STRING).content
-        version = der.decode_integer(fields.read(der.INTEGER).content, what)
+        fields = der.Reader(package_set.content(der.SEQUENCE), what)
+        name = fields.content(der.OCTET_STRING)
+        version = der.decode_integer(fields.content(der.INTEGER), what)
         fields.finish(audit)
         try:
             packages.append(ApplicationPackage(name.decode(), version))
@@ -337,7 +325,7 @@ def _application_id(inner: bytes, what: str, audit: Audit) -> ApplicationId:
             raise _malformed(f"{what}: a package name is not UTF-8.", "2-text") from None
     digests: list[bytes] = []
     while not digest_set.at_end:
-        digests.append(digest_set.read(der.OCTET_STRING).content)
+        digests.append(digest_set.content(der.OCTET_STRING))
     return ApplicationId(tuple(packages), frozenset(digests))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from quorumkey_attestation.anchors import subject_public_key_info
 from quorumkey_attestation.android.key_description import (
@@ -54,7 +55,6 @@ class AndroidChain:
     Attributes:
         path: the certificates, leaf first, the configured root last.
         public_key: the attested key.
-        public_key_info: the same as SubjectPublicKeyInfo, in DER.
         key_description: what the hardware says about the key.
         method: how the attestation key came into the device: in the ``"factory"``, the same for
             a batch of them; from Google's servers, ``"rkp"``; or ``"unknown"``.
@@ -67,13 +67,17 @@ class AndroidChain:
 
     path: tuple[x509.Certificate, ...]
     public_key: CertificatePublicKeyTypes
-    public_key_info: bytes
     key_description: KeyDescription
     method: Literal["factory", "rkp", "unknown"]
     provisioning: ProvisioningInfo | None
     quirks: tuple[str, ...]
     serials: tuple[str, ...]
     checks: tuple[str, ...]
+
+    @property
+    def public_key_info(self) -> bytes:
+        """The attested key as SubjectPublicKeyInfo, in DER, as it stands in the leaf."""
+        return subject_public_key_info(self.path[0].public_bytes(Encoding.DER))
 
 
 def verify_android_chain(
@@ -141,12 +145,18 @@ def examine_android_chain(
         Reason.BROKEN_CHAIN,
         f"The chain has fewer than {MIN_CERTIFICATES} certificates, the root included.",
     )
-    descriptions, provisionings = _extensions(path)
+    found = _look_through(path)
+    descriptions, provisionings = found.descriptions, found.provisionings
     _require_positions(descriptions, provisionings, audit)
     method = _method(path, provisionings)
     factory = method == "factory"
     # No KeyDescription or ProvisioningInfo stands there: steps 3 and 4, and the method.
-    require_issued(path, audit, tolerated_non_ca=frozenset({1}) if factory else frozenset())
+    require_issued(
+        path,
+        audit,
+        tolerated_non_ca=frozenset({1}) if factory else frozenset(),
+        understood=frozenset({KEY_DESCRIPTION_OID}),
+    )
     for index, certificate in enumerate(path[1:-1], start=1):
         require_valid(certificate, index, audit, now=now, expiry_counts=not factory)
     serials = tuple(dict.fromkeys(each.serial_number for each in (*certificates, *path)))
@@ -163,31 +173,37 @@ def examine_android_chain(
     return AndroidChain(
         path=tuple(path),
         public_key=_public_key(path[0]),
-        public_key_info=subject_public_key_info(chain[0]),
         key_description=description,
         method=method,
         provisioning=provisioning,
-        quirks=(*_quirks(path, now, factory=factory), *description.quirks),
+        quirks=(*_quirks(path, found, now, factory=factory), *description.quirks),
         serials=tuple(f"{serial:x}" for serial in serials),
         checks=audit.checks,
     )
 
 
-def _extensions(
-    path: Sequence[x509.Certificate],
-) -> tuple[dict[int, bytes], dict[int, bytes]]:
-    """Return position → value of every KeyDescription, and of every ProvisioningInfo."""
-    descriptions: dict[int, bytes] = {}
-    provisionings: dict[int, bytes] = {}
+class _Found(NamedTuple):
+    """What the extensions of a path say, by the position of the certificate they stand in."""
+
+    descriptions: dict[int, bytes]
+    provisionings: dict[int, bytes]
+    authorities: set[int]
+
+
+def _look_through(path: Sequence[x509.Certificate]) -> _Found:
+    found = _Found({}, {}, set())
     for index, certificate in enumerate(path):
         for extension in extensions_of(certificate, index):
             value = extension.value
-            if isinstance(value, x509.UnrecognizedExtension):
+            # By its exact type: these are abstract base classes, whose isinstance is a search.
+            if type(value) is x509.UnrecognizedExtension:
                 if value.oid == _KEY_DESCRIPTION:
-                    descriptions[index] = value.value
+                    found.descriptions[index] = value.value
                 elif value.oid == _PROVISIONING_INFO:
-                    provisionings[index] = value.value
-    return descriptions, provisionings
+                    found.provisionings[index] = value.value
+            elif type(value) is x509.BasicConstraints and value.ca:
+                found.authorities.add(index)
+    return found
 
 
 def _require_positions(
@@ -262,15 +278,13 @@ def _public_key(leaf: x509.Certificate) -> CertificatePublicKeyTypes:
         ) from error
 
 
-def _quirks(path: Sequence[x509.Certificate], now: datetime, *, factory: bool) -> Iterator[str]:
+def _quirks(
+    path: Sequence[x509.Certificate], found: _Found, now: datetime, *, factory: bool
+) -> Iterator[str]:
     if not factory:
         return
     for index, certificate in enumerate(path[1:-1], start=1):
         if now > certificate.not_valid_after_utc:
             yield f"certificate {index} has expired"
-    try:
-        is_ca = path[1].extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        is_ca = False
-    if not is_ca:
+    if 1 not in found.authorities:
         yield "certificate 1 is not a certificate authority"

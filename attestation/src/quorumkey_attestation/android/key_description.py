@@ -114,16 +114,16 @@ def read_key_description(der: bytes, audit: Audit) -> KeyDescription:
         AttestationError: ``malformed``.
     """
     outer = Reader(der, "KeyDescription")
-    reader = Reader(outer.read(SEQUENCE).content, "KeyDescription")
+    reader = Reader(outer.content(SEQUENCE), "KeyDescription")
     outer.finish(audit)
-    attestation_version = decode_integer(reader.read(INTEGER).content, "attestationVersion")
-    attestation_level = _level(reader.read(ENUMERATED).content, "attestationSecurityLevel")
-    keymint_version = decode_integer(reader.read(INTEGER).content, "keyMintVersion")
-    keymint_level = _level(reader.read(ENUMERATED).content, "keyMintSecurityLevel")
-    challenge = reader.read(OCTET_STRING).content
-    unique_id = reader.read(OCTET_STRING).content
-    software = reader.read(SEQUENCE).content
-    hardware = reader.read(SEQUENCE).content
+    attestation_version = decode_integer(reader.content(INTEGER), "attestationVersion")
+    attestation_level = _level(reader.content(ENUMERATED), "attestationSecurityLevel")
+    keymint_version = decode_integer(reader.content(INTEGER), "keyMintVersion")
+    keymint_level = _level(reader.content(ENUMERATED), "keyMintSecurityLevel")
+    challenge = reader.content(OCTET_STRING)
+    unique_id = reader.content(OCTET_STRING)
+    software = reader.content(SEQUENCE)
+    hardware = reader.content(SEQUENCE)
     reader.finish(audit)
     software_enforced = read_authorization_list(software, "softwareEnforced", audit)
     hardware_enforced = read_authorization_list(hardware, "hardwareEnforced", audit)
