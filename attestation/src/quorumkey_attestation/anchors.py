@@ -78,7 +78,11 @@ class TrustAnchors:
 
     def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """Return the configured roots whose subject is ``certificate``'s issuer."""
-        return tuple(root for root in self._by_spki.values() if root.subject == certificate.issuer)
+        try:
+            issuer = certificate.issuer
+        except (ValueError, Warning):  # names are parsed when they are asked for
+            return ()
+        return tuple(root for root in self._by_spki.values() if root.subject == issuer)
 
     def denies(self, spki: bytes) -> bool:
         """Say whether a root key is refused however it was configured."""
