@@ -259,7 +259,7 @@ def _require_chain(
         "The leaf was issued by the root itself.",
         index=1,
     )
-    chain.require_issued(path, audit)
+    chain.require_issued(path, audit, anchored=len(path) > len(certificates))
     for index, certificate in enumerate(path):
         chain.require_valid(certificate, index, audit, now=now)
     return leaf

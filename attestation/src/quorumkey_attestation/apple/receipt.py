@@ -233,7 +233,7 @@ def _require_signed(
         policy.receipt_anchors,
         audit,
     )
-    chain.require_issued(path, audit)
+    chain.require_issued(path, audit, anchored=len(path) > len(order))
     signer = path[0]
     audit.require(
         "apple.receipt/2-signature",
@@ -270,7 +270,7 @@ def _order(signed_data: SignedData, certificates: list[x509.Certificate]) -> lis
             if each.serial_number == signed_data.serial
             and names[index][1].public_bytes() == signed_data.issuer
         ][:1]
-    except ValueError as error:
+    except (ValueError, Warning) as error:
         raise _malformed("A certificate's names are not well-formed.", "1-object") from error
     if not order:
         raise _malformed("The receipt does not enclose its signer's certificate.", "1-signer")
@@ -331,7 +331,7 @@ def _field(fields: Mapping[int, bytes], number: int) -> bytes:
 def _certified_point(certificate: bytes) -> bytes | None:
     try:
         public_key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, Warning) as error:
         raise _malformed("The receipt's field 3 is no certificate.", "5-fields") from error
     return point_of(public_key) if isinstance(public_key, ec.EllipticCurvePublicKey) else None
 
