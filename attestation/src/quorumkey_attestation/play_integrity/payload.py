@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, cast
 
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
-from quorumkey_attestation.play_integrity.strict_json import parse_object
+from quorumkey_attestation.strict_json import parse_object
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",

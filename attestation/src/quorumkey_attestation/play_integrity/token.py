@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.play_integrity.payload import IntegrityPayload, examine_payload
-from quorumkey_attestation.play_integrity.strict_json import parse_object
+from quorumkey_attestation.strict_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

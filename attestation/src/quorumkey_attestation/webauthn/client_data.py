@@ -8,7 +8,7 @@ from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from quorumkey_attestation.errors import AttestationError, Reason
-from quorumkey_attestation.play_integrity.strict_json import parse_object
+from quorumkey_attestation.strict_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -1,4 +1,4 @@
-"""JSON objects as a token carries them: one reading, or none."""
+"""JSON objects as evidence carries them: one reading, or none."""
 
 from __future__ import annotations
 
