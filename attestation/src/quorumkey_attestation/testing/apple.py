@@ -200,21 +200,24 @@ class Attestation:
         return certificate.public_bytes(Encoding.DER)
 
     @property
-    def members(self) -> dict[str, Encodable]:
-        """The object as a map, for those who encode it otherwise."""
-        leaf = self.leaf
-        chain = (app_attest_authority().der,) if self.chain is None else self.chain
+    def receipt(self) -> bytes:
+        """What Apple's servers say of the key, for later."""
         fields = apple_receipt.receipt_fields(
             app_id=self.app_id,
-            certificate=leaf,
+            certificate=self.leaf,
             client_data_hash=self.client_data_hash,
             created_at=self.created_at,
             environment=self.environment,
         )
-        receipt = apple_receipt.sign_payload(apple_receipt.encode_payload(fields))
+        return apple_receipt.sign_payload(apple_receipt.encode_payload(fields))
+
+    @property
+    def members(self) -> dict[str, Encodable]:
+        """The object as a map, for those who encode it otherwise."""
+        chain = (app_attest_authority().der,) if self.chain is None else self.chain
         return {
             "fmt": self.fmt,
-            "attStmt": {"x5c": [leaf, *chain], "receipt": receipt},
+            "attStmt": {"x5c": [self.leaf, *chain], "receipt": self.receipt},
             "authData": self.authenticator_data,
         }
 

@@ -1,10 +1,9 @@
-"""The cases A0 to A23, and those that follow: App Attest attestations, most of them bad."""
+"""The cases A0 to A12 and A18 to A29: what is wrong with an attestation apart from its chain."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -13,17 +12,22 @@ from quorumkey_attestation.errors import Reason
 from quorumkey_attestation.testing.apple import (
     AAGUID,
     Attestation,
-    extension_map,
+    cose_key,
 )
 from quorumkey_attestation.testing.apple_case import (
     CHALLENGE,
+    STRICT,
     attestation_case,
     base64_text,
     base_attestation,
-    judge_attestation,
 )
-from quorumkey_attestation.testing.apple_certificates import NONCE_EXTENSION, nonce_extension
-from quorumkey_attestation.testing.cbor_encoding import encode
+from quorumkey_attestation.testing.apple_certificates import (
+    NONCE_EXTENSION,
+    app_attest_authority,
+    macos_access_policy,
+    nonce_extension,
+)
+from quorumkey_attestation.testing.cbor_encoding import Encodable, encode
 from quorumkey_attestation.testing.der_encoding import element, octet_string, sequence
 
 if TYPE_CHECKING:
@@ -31,14 +35,16 @@ if TYPE_CHECKING:
 
     from quorumkey_attestation.testing.case import Case
 
-__all__ = ["cases", "judge"]
-
-judge = judge_attestation
+__all__ = ["attestation_cases"]
 
 _OTHER_CHALLENGE: Final = hashlib.sha256(b"another challenge").digest()
 _CATEGORY: Final = "apple_validation_category_01"
 _VERSION: Final = "apple_bundle_version_01"
-_STRICT: Final = {"categories": [2, 4], "missing_extensions": "reject", "min_bundle_version": "1"}
+
+
+def attestation_cases() -> list[Case]:
+    """Return the attestations whose chain and extension map are right, controls first."""
+    return [*_controls(), *_nonce_cases(), *_authenticator_cases(), *_object_cases()]
 
 
 def _controls() -> list[Case]:
@@ -54,13 +60,19 @@ def _controls() -> list[Case]:
         ),
         attestation_case("A0c", "from before iOS 27", replace(base, extensions=b"")),
         attestation_case("A0d", "with the flag ED set", replace(base, flags=0xC0)),
-        attestation_case("A0e", "under a strict policy", base, settings=_STRICT),
+        attestation_case("A0e", "under a strict policy", base, settings=STRICT),
         attestation_case(
             "A0f",
             "one that signs the challenge itself, where that is allowed",
             replace(base, client_data_hash=raw),
             expect={"challenge": None, "client_data_hash": raw.hex()},
             settings={"allow_any_hash_length": True},
+        ),
+        attestation_case(
+            "A0h",
+            "on a Mac with System Integrity Protection and Full Security",
+            replace(base, platform=macos_access_policy()),
+            settings={"require_macos_acl": True},
         ),
         attestation_case(
             "A0g",
@@ -235,92 +247,41 @@ def _authenticator_cases() -> list[Case]:
     ]
 
 
-def _extension_cases() -> list[Case]:
+def _object_cases() -> list[Case]:
     base = base_attestation()
-    category = Reason.VERDICT, "apple.attestation/10-category"
-    form = Reason.MALFORMED, "apple.attestation/10-form"
-    absent = Reason.VERDICT, "apple.attestation/10-present"
-
-    def extended(members: Mapping[str, int | str | bytes]) -> Attestation:
-        return replace(base, extensions=encode(members))
-
+    data = base.authenticator_data
+    statement: dict[str, Encodable] = {
+        "x5c": [base.leaf, app_attest_authority().der],
+        "receipt": base.receipt,
+    }
+    key = cose_key(base.point)
+    shape = Reason.MALFORMED, "apple.attestation/1-object"
+    cut = Reason.MALFORMED, "apple.authdata/1-length"
+    structural = (
+        ("A26a", "a list instead of a map", encode([base.fmt, statement, data]), shape),
+        ("A26b", "no authenticator data", encode({"fmt": base.fmt, "attStmt": statement}), shape),
+        ("A26c", "no receipt", _with_statement({"x5c": statement["x5c"]}), shape),
+        ("A26d", "no certificates", _with_statement({**statement, "x5c": []}), shape),
+        ("A27a", "authenticator data of 54 bytes", replace(base, authenticator=data[:54]), cut),
+        ("A27b", "a COSE key cut off", replace(base, authenticator=data[:163]), cut),
+        (
+            "A28",
+            "a COSE key for another algorithm",
+            replace(base, authenticator=data[:87] + encode({**key, 3: -35}), extensions=b""),
+            (Reason.MALFORMED, "apple.authdata/3-cose-key"),
+        ),
+        (
+            "A29",
+            "a number where the extension map belongs",
+            replace(base, extensions=encode(4)),
+            (Reason.MALFORMED, "apple.authdata/4-map"),
+        ),
+    )
     return [
-        attestation_case(
-            "A18a", "category 0, invalid", replace(base, extensions=extension_map(0)), *category
-        ),
-        *(
-            attestation_case(
-                number,
-                f"category {value} where 2 and 4 are accepted",
-                replace(base, extensions=extension_map(value)),
-                *category,
-                control="A0e",
-                settings=_STRICT,
-            )
-            for number, value in (("A18b", 0), ("A18c", 1), ("A18d", 3))
-        ),
-        attestation_case(
-            "A19a", "a category that is a number", extended({_VERSION: "1", _CATEGORY: 4}), *form
-        ),
-        attestation_case(
-            "A19b",
-            "a category of 3 bytes",
-            extended({_VERSION: "1", _CATEGORY: b"\4\0\0"}),
-            *form,
-        ),
-        attestation_case(
-            "A19c",
-            "a category of 5 bytes",
-            extended({_VERSION: "1", _CATEGORY: b"\4\0\0\0\0"}),
-            *form,
-        ),
-        attestation_case(
-            "A20a",
-            "something after the extension map",
-            replace(base, extensions=extension_map() + b"\0"),
-            Reason.MALFORMED,
-            "apple.authdata/4-trailing",
-        ),
-        attestation_case(
-            "A20b",
-            "something after the object",
-            base.object + b"\0",
-            Reason.MALFORMED,
-            "cbor/6-trailing",
-        ),
-        attestation_case(
-            "A21a",
-            "no extension map where one is required",
-            replace(base, extensions=b""),
-            *absent,
-            control="A0e",
-            settings=_STRICT,
-        ),
-        attestation_case(
-            "A21b",
-            "no category where one is required",
-            replace(base, extensions=extension_map(None)),
-            *absent,
-            control="A0e",
-            settings=_STRICT,
-        ),
-        attestation_case(
-            "A21c",
-            "no bundle version where one is required",
-            replace(base, extensions=extension_map(version=None)),
-            *absent,
-            control="A0e",
-            settings=_STRICT,
-        ),
+        attestation_case(number, title, made, reason, check, has_reading=False)
+        for number, title, made, (reason, check) in structural
     ]
 
 
-@cache
-def cases() -> tuple[Case, ...]:
-    """Return every case of App Attest attestations, the controls first."""
-    return (
-        *_controls(),
-        *_nonce_cases(),
-        *_authenticator_cases(),
-        *_extension_cases(),
-    )
+def _with_statement(statement: Mapping[str, Encodable]) -> bytes:
+    return encode({**base_attestation().members, "attStmt": statement})

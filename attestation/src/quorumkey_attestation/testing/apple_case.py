@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHALLENGE",
+    "STRICT",
     "assertion_case",
     "attestation_case",
     "base64_text",
@@ -46,6 +47,13 @@ __all__ = [
 
 CHALLENGE: Final = hashlib.sha256(b"quorumkey test challenge").digest()
 """What the server issued, in every case."""
+
+STRICT: Final[Mapping[str, object]] = {
+    "categories": [2, 4],
+    "missing_extensions": "reject",
+    "min_bundle_version": "1",
+}
+"""A policy that asks for the extension map of iOS 27, and for something in it."""
 
 _OBJECT: Final = "object.cbor"
 _ASSERTION: Final = "assertion.cbor"
