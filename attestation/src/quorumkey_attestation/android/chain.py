@@ -156,6 +156,7 @@ def examine_android_chain(
         audit,
         tolerated_non_ca=frozenset({1}) if factory else frozenset(),
         understood=frozenset({KEY_DESCRIPTION_OID}),
+        anchored=len(path) > len(chain),
     )
     for index, certificate in enumerate(path[1:-1], start=1):
         require_valid(certificate, index, audit, now=now, expiry_counts=not factory)
@@ -230,10 +231,11 @@ def _method(
 ) -> Literal["factory", "rkp", "unknown"]:
     if provisionings:
         return "rkp"
-    below_root = path[-2] if len(path) > 1 else path[0]
-    if below_root.subject.get_attributes_for_oid(x509.NameOID.SERIAL_NUMBER):
-        return "factory"
-    return "unknown"
+    try:
+        names = path[-2].subject.get_attributes_for_oid(x509.NameOID.SERIAL_NUMBER)
+    except (IndexError, ValueError, Warning):  # a name is parsed when it is asked for
+        return "unknown"
+    return "factory" if names else "unknown"
 
 
 def _require_unrevoked(
