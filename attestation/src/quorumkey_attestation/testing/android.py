@@ -133,7 +133,7 @@ def rkp_issuers(
             not_before=now - week,
             not_after=now + week,
             label=f"android rkp attestation {organization}",
-            extensions=((provisioning_extension({1: 2, 4: entity}), False),),
+            extensions=((provisioning_extension(encode({1: 2, 4: entity})), False),),
         ),
         Issuer(
             subject=_provisioned_name("Droid CA3", "Google LLC"),
@@ -246,15 +246,14 @@ def key_description_extension(encoded: bytes) -> x509.UnrecognizedExtension:
     return x509.UnrecognizedExtension(x509.ObjectIdentifier(KEY_DESCRIPTION_OID), encoded)
 
 
-def provisioning_extension(members: Mapping[int, int | str]) -> x509.UnrecognizedExtension:
-    """Return the extension that holds a ProvisioningInfo, a CBOR map.
+def provisioning_extension(info: bytes) -> x509.UnrecognizedExtension:
+    """Return the extension that holds a ProvisioningInfo.
 
     Args:
-        members: 1: the certificates issued in the last 30 days; 4: the validated entity.
+        info: the CBOR of a map; 1: the certificates issued in the last 30 days; 4: the validated
+            entity.
     """
-    return x509.UnrecognizedExtension(
-        x509.ObjectIdentifier(PROVISIONING_INFO_OID), encode(dict(members))
-    )
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier(PROVISIONING_INFO_OID), info)
 
 
 def status_list(entries: Mapping[str, str] | None = None) -> bytes:
@@ -277,7 +276,7 @@ def android_evidence(  # noqa: PLR0913  # what a device knows when it makes a ke
     package: str,
     signer_digest: bytes,
     level: SecurityLevel = SecurityLevel.TEE,
-    now: datetime = pki.NOW,
+    now: datetime,
 ) -> dict[str, object]:
     """Return the evidence of a software device's key, as enrolment takes it (PROTOCOL §4.3).
 

@@ -19,6 +19,7 @@ from quorumkey_attestation.testing.android_description import (
     PACKAGE,
     SIGNER,
     Description,
+    changed,
     description,
 )
 from quorumkey_attestation.testing.case import Case
@@ -46,6 +47,8 @@ __all__ = [
     "refused",
     "revocation_settings",
     "spki",
+    "with_hardware",
+    "with_software",
 ]
 
 #: Names the attested key of every case that does not say otherwise.
@@ -129,6 +132,22 @@ def attested(
     return android.chain_of(leaf, authorities)
 
 
+def with_hardware(
+    changes: Mapping[int, bytes | None], base: Description | None = None
+) -> Description:
+    """Return a description with tags of the hardware-enforced list set, or None: left out."""
+    base = base or description()
+    return replace(base, hardware=changed(base.hardware, changes))
+
+
+def with_software(
+    changes: Mapping[int, bytes | None], base: Description | None = None
+) -> Description:
+    """Return a description with tags of the software-enforced list set, or None: left out."""
+    base = base or description()
+    return replace(base, software=changed(base.software, changes))
+
+
 def accepted(  # noqa: PLR0913  # what a case consists of
     number: str,
     title: str,
@@ -177,9 +196,9 @@ def refused(  # noqa: PLR0913  # as above
     number: str,
     title: str,
     chain: Sequence[bytes],
-    *,
-    control: str,
     refusal: Refusal,
+    *,
+    control: str | None = None,
     settings: Mapping[str, object] | None = None,
     status: bytes | None = None,
     at: datetime = pki.NOW,
@@ -191,8 +210,9 @@ def refused(  # noqa: PLR0913  # as above
         number: its id.
         title: what is different from the control, in a few words.
         chain: the DER of each certificate, leaf first.
-        control: the id of the accepted case that it differs from in one property.
         refusal: how it is refused.
+        control: the id of the accepted case that it differs from in one property; by default
+            the one with the number 0a.
         settings: as for :func:`accepted`.
         status: as for :func:`accepted`.
         at: as for :func:`accepted`.
@@ -201,7 +221,7 @@ def refused(  # noqa: PLR0913  # as above
     case = accepted(number, title, chain, settings=settings, status=status, at=at, roots=roots)
     return replace(
         case,
-        control=control,
+        control=control or f"{number[0]}0a",
         reason=refusal.reason,
         check=refusal.check,
         has_reading=refusal.has_reading,

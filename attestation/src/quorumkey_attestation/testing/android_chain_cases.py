@@ -1,8 +1,8 @@
 """The cases of Android chains: K1 to K21 of the project's list, and those its checks need besides.
 
 Each differs from a control in one property. K1 to K7, about signatures and roots, stand in
-:mod:`.android_root_cases`, and K8 to K11, about the revocation list, in
-:mod:`.android_revocation_cases`.
+:mod:`.android_root_cases`, K8 to K11, about the revocation list, in
+:mod:`.android_revocation_cases`, and K25 to K27 in :mod:`.android_provisioning_cases`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from quorumkey_attestation.errors import Reason
-from quorumkey_attestation.testing import android, android_revocation_cases, android_root_cases, pki
+from quorumkey_attestation.testing import (
+    android,
+    android_provisioning_cases,
+    android_revocation_cases,
+    android_root_cases,
+    pki,
+)
 from quorumkey_attestation.testing.android import (
     DIGITAL_SIGNATURE,
     factory_issuers,
@@ -54,6 +60,7 @@ def cases() -> tuple[Case, ...]:
     """Return the controls and then the cases, in the order of their numbers."""
     return (
         *_controls(),
+        *android_revocation_cases.controls(),
         *android_root_cases.cases(),
         *android_revocation_cases.cases(),
         *_validity(),
@@ -61,6 +68,7 @@ def cases() -> tuple[Case, ...]:
         *_constraints(),
         *_positions(),
         *_more(),
+        *android_provisioning_cases.cases(),
     )
 
 
@@ -317,8 +325,6 @@ def _positions() -> tuple[Case, ...]:
 
 def _more() -> tuple[Case, ...]:
     rkp = rkp_issuers()
-    lost = replace(rkp[0], extensions=((android.provisioning_extension({1: 2, 6: True}), False),))
-    numbered = replace(rkp[0], extensions=((android.provisioning_extension({4: 1}), False),))
     authorities = issue(rkp)
     chain = android.chain_of(attested()[0], authorities)
     sha224 = {pki.SIGNATURE_ALGORITHM: sequence(element(_OBJECT_IDENTIFIER, _ECDSA_WITH_SHA224))}
@@ -349,28 +355,6 @@ def _more() -> tuple[Case, ...]:
         ),
         refused(
             "K24",
-            "a factory chain where only remotely provisioned devices are allowed",
-            attested(issuers=factory_issuers()),
-            control="K0b",
-            refusal=Refusal(Reason.VERDICT, "android.key/6-method"),
-            settings={"provisioning": "rkp"},
-        ),
-        refused(
-            "K25",
-            "a device that was reported lost",
-            attested(issuers=(lost, *rkp[1:])),
-            control="K0a",
-            refusal=Refusal(Reason.VERDICT, "android.key/6-lost"),
-        ),
-        refused(
-            "K26a",
-            "ProvisioningInfo with a number for its entity",
-            attested(issuers=(numbered, *rkp[1:])),
-            control="K0a",
-            refusal=Refusal(Reason.MALFORMED, "android.provisioning/2-type", has_reading=False),
-        ),
-        refused(
-            "K27",
             "a certificate cut off in the middle",
             (*chain[:2], chain[2][:100], *chain[3:]),
             control="K0a",

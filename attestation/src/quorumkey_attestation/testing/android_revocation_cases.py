@@ -26,7 +26,7 @@ from quorumkey_attestation.testing.android_case import (
 if TYPE_CHECKING:
     from quorumkey_attestation.testing.case import Case
 
-__all__ = ["cases"]
+__all__ = ["cases", "controls"]
 
 #: A serial number whose hexadecimal form could be taken for a decimal one.
 _DIGITS: Final = "4819063512774902"
@@ -37,33 +37,34 @@ _SECOND: Final = timedelta(seconds=1)
 _MAX_AGE: Final = timedelta(seconds=172_800)
 
 
-def cases() -> tuple[Case, ...]:
-    """Return the controls and then the cases, in the order of their numbers."""
-    return (*_controls(), *_revoked(), *_unusable())
-
-
-def _digits_only() -> tuple[bytes, ...]:
-    batch, intermediate = factory_issuers()
-    return attested(issuers=(batch, replace(intermediate, serial=int(_DIGITS, 16))))
-
-
-def _controls() -> tuple[Case, ...]:
+def controls() -> tuple[Case, ...]:
+    """Return what has to be accepted: K0l and K0m."""
     in_decimal = str(int(_DIGITS, 16))
     as_decimal = f"{int(_DIGITS):x}"
     return (
         accepted(
-            "K8x",
+            "K0l",
             "a list with serial numbers that are near a certificate's",
             _digits_only(),
             status=status_list({in_decimal: "REVOKED", as_decimal: "REVOKED"}),
         ),
         accepted(
-            "K10x",
+            "K0m",
             "a list at its greatest age",
             attested(),
             settings={"revocation": revocation_settings(pki.NOW - _MAX_AGE)},
         ),
     )
+
+
+def cases() -> tuple[Case, ...]:
+    """Return the cases in the order of their numbers."""
+    return (*_revoked(), *_unusable())
+
+
+def _digits_only() -> tuple[bytes, ...]:
+    batch, intermediate = factory_issuers()
+    return attested(issuers=(batch, replace(intermediate, serial=int(_DIGITS, 16))))
 
 
 def _revoked() -> tuple[Case, ...]:
@@ -74,7 +75,7 @@ def _revoked() -> tuple[Case, ...]:
             "K8a",
             "an intermediate is revoked whose serial number has only digits",
             _digits_only(),
-            control="K8x",
+            control="K0l",
             status=status_list({_DIGITS: "REVOKED"}),
             refusal=revoked,
         ),
@@ -98,7 +99,7 @@ def _revoked() -> tuple[Case, ...]:
             "K9a",
             "an intermediate is suspended",
             _digits_only(),
-            control="K8x",
+            control="K0l",
             status=status_list({_DIGITS: "SUSPENDED"}),
             refusal=revoked,
         ),
@@ -124,7 +125,7 @@ def _unusable() -> tuple[Case, ...]:
             "K10b",
             "a list a second older than its greatest age",
             attested(),
-            control="K10x",
+            control="K0m",
             settings={"revocation": too_old},
             refusal=stale,
         ),
@@ -132,7 +133,7 @@ def _unusable() -> tuple[Case, ...]:
             "K10c",
             "a list from tomorrow",
             attested(),
-            control="K10x",
+            control="K0m",
             settings={"revocation": revocation_settings(pki.NOW + timedelta(days=1))},
             refusal=stale,
         ),
@@ -140,7 +141,7 @@ def _unusable() -> tuple[Case, ...]:
             "K11a",
             "a list that writes a revoked serial number with a leading zero",
             _digits_only(),
-            control="K8x",
+            control="K0l",
             status=status_list({f"0{_DIGITS}": "REVOKED"}),
             refusal=revoked,
         ),
@@ -148,7 +149,7 @@ def _unusable() -> tuple[Case, ...]:
             "K11b",
             "a list that writes a revoked serial number in capitals",
             letters,
-            control="K8x",
+            control="K0l",
             status=status_list({_LETTERS.upper(): "REVOKED"}),
             refusal=revoked,
         ),
