@@ -207,7 +207,7 @@ class Attestation:
             certificate=self.leaf,
             client_data_hash=self.client_data_hash,
             created_at=self.created_at,
-            environment=self.environment,
+            environment="production" if self.environment == "production" else "sandbox",
         )
         return apple_receipt.sign_payload(apple_receipt.encode_payload(fields))
 

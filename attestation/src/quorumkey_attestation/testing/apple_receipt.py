@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "ECDSA_WITH_SHA384",
     "RECEIPT_ROOT_NAME",
     "SIGNER_NAME",
     "SIGNING_EXTENSION",
@@ -54,8 +55,12 @@ _CONSTRUCTED_OCTET_STRING: Final = 0x24
 
 _OID_SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 _OID_DATA: Final = bytes.fromhex("06092a864886f70d010701")
+_OID_CONTENT_TYPE: Final = bytes.fromhex("06092a864886f70d010903")
+_OID_MESSAGE_DIGEST: Final = bytes.fromhex("06092a864886f70d010904")
 _SHA256: Final = bytes.fromhex("300d06096086480165030402010500")
 _ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+ECDSA_WITH_SHA384: Final = bytes.fromhex("300a06082a8648ce3d040303")
+"""The AlgorithmIdentifier of what receipts are not signed with."""
 
 
 def _indefinite(tag: int, content: bytes) -> bytes:
@@ -175,12 +180,21 @@ def encode_payload(fields: Mapping[int, bytes], *more: tuple[int, bytes]) -> byt
     )
 
 
-def sign_payload(
+def _attributes(digest: bytes) -> bytes:
+    """Return contentType and messageDigest (RFC 5652 section 11), in the order of a DER SET."""
+    return sequence(_OID_CONTENT_TYPE, element(der.SET, _OID_DATA)) + sequence(
+        _OID_MESSAGE_DIGEST, element(der.SET, octet_string(digest))
+    )
+
+
+def sign_payload(  # noqa: PLR0913  # what a receipt can get wrong
     payload: bytes,
     signer: pki.Authority | None = None,
     *,
     certificates: Sequence[bytes] | None = None,
     carried: bytes | None = None,
+    attributes_digest: bytes | None = None,
+    signature_algorithm: bytes = _ECDSA_WITH_SHA256,
 ) -> bytes:
     """Return the receipt: the DER-or-BER of a CMS ContentInfo.
 
@@ -190,6 +204,8 @@ def sign_payload(
         certificates: the DER of the certificates to enclose; by default the signer, its issuer
             and the root.
         carried: the payload that is enclosed, where that is not the signed one.
+        attributes_digest: sign attributes with this digest instead of the payload. Apple does not.
+        signature_algorithm: what the signature is said to be.
     """
     signer = signer or receipt_signer()
     if certificates is None:
@@ -202,12 +218,15 @@ def sign_payload(
     signer_identifier = sequence(
         certificate.issuer.public_bytes(), integer(certificate.serial_number)
     )
+    attributes = b"" if attributes_digest is None else _attributes(attributes_digest)
+    signed = payload if attributes_digest is None else element(der.SET, attributes)
     signer_info = sequence(
         integer(1),
         signer_identifier,
         _SHA256,
-        _ECDSA_WITH_SHA256,
-        octet_string(pki.sign(signer.key, payload)),
+        b"" if attributes_digest is None else element(_EXPLICIT_0, attributes),
+        signature_algorithm,
+        octet_string(pki.sign(signer.key, signed)),
     )
     encapsulated = _indefinite(_EXPLICIT_0, _indefinite(_CONSTRUCTED_OCTET_STRING, chunks))
     signed_data = (
