@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from quorumkey_attestation.settings import (
     PolicyFileError,
     base64_bytes,
+    boolean,
     choice,
     hex_bytes,
     integer,
@@ -141,11 +142,13 @@ class WebAuthnAssertionExpectation:
         challenge: what the server issued.
         public_key: the stored key.
         last_sign_count: the stored counter.
+        backup_eligible: what the registration said of it; None compares nothing.
     """
 
     challenge: bytes
     public_key: bytes
     last_sign_count: int = 0
+    backup_eligible: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +236,12 @@ def expect_webauthn_registration(table: object, where: str) -> WebAuthnRegistrat
 
 def expect_webauthn_assertion(table: object, where: str) -> WebAuthnAssertionExpectation:
     """Return what ``table`` expects of a passkey's assertion."""
-    known = {"challenge": hex_bytes, "public_key": hex_bytes, "last_sign_count": integer}
+    known: Mapping[str, Reader] = {
+        "challenge": hex_bytes,
+        "public_key": hex_bytes,
+        "last_sign_count": integer,
+        "backup_eligible": boolean,
+    }
     required = ("challenge", "public_key")
     return _read(WebAuthnAssertionExpectation, table, known, where, required)
 

@@ -1,0 +1,104 @@
+"""The command line's tree, and what its errors become."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorumkey_attestation.cli import harness, show, verify
+from quorumkey_attestation.cli.output import (
+    FAILED,
+    INTERRUPTED,
+    PROGRAM,
+    USAGE,
+    forget_output,
+    say_error,
+)
+from quorumkey_attestation.errors import AttestationError
+from quorumkey_attestation.evidence_files import EvidenceFileError
+from quorumkey_attestation.settings import PolicyFileError, UnsuitableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["build", "run"]
+
+_USAGE_ERRORS = (PolicyFileError, EvidenceFileError, UnsuitableError)
+
+
+def build() -> typer.Typer:
+    """Put the command together."""
+    app = typer.Typer(
+        name=PROGRAM,
+        help="Judge the evidence a device gives about where its key lives, or show what it says.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    app.add_typer(
+        _described(verify.app), name="verify", help="Judge evidence by a policy: accepted or not."
+    )
+    for part in (show.app, harness.app):
+        app.add_typer(_described(part))
+    return app
+
+
+def _described(part: typer.Typer) -> typer.Typer:
+    """Use the commands' docstrings as help, line by line as they are written."""
+    for command in part.registered_commands:
+        paragraphs = cleandoc((command.callback and command.callback.__doc__) or "").split("\n\n")
+        command.help = "\n\n".join(f"\b\n{paragraph}" for paragraph in paragraphs)
+    return part
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if wanted:
+        try:
+            number = version("quorumkey-attestation")
+        except PackageNotFoundError:  # run from a folder or an archive, not installed
+            number = "(not installed)"
+        typer.echo(f"{PROGRAM} {number}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; return the process's exit status.
+
+    Errors become one sentence on standard error, never a traceback.
+    """
+    try:
+        status: object = build()(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        message = error.format_message()
+        if "\n" in message:  # the help, where a command is missing
+            typer.echo(message, err=True)
+        else:
+            say_error(message)
+        return USAGE
+    except _USAGE_ERRORS as error:
+        say_error(str(error))
+        return USAGE
+    except AttestationError as refused:
+        say_error(f"{refused.reason.value}: {refused.detail}")
+        return FAILED
+    except BrokenPipeError:  # quietly, as head expects
+        forget_output()
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
