@@ -202,7 +202,7 @@ def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: 
             Reason.MALFORMED,
             "The certificate has no nonce.",
             index=0,
-            check="webauthn.apple/3-extension",
+            check="webauthn.apple/3-nonce",
         )
     audit.require(
         "webauthn.apple/3-extension",

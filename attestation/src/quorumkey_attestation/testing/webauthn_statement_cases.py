@@ -1,0 +1,405 @@
+"""Registrations whose attestation statement is not what it has to be, format by format."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+
+from quorumkey_attestation.errors import Reason
+from quorumkey_attestation.testing import android, pki, webauthn
+from quorumkey_attestation.testing.android_description import (
+    changed,
+    description,
+    hardware_list,
+    root_of_trust,
+    software_list,
+)
+from quorumkey_attestation.testing.apple_certificates import (
+    NONCE_EXTENSION,
+    app_attest_root,
+    nonce_extension,
+)
+from quorumkey_attestation.testing.der_encoding import integer, null
+from quorumkey_attestation.testing.webauthn import (
+    Parts,
+    Statement,
+    android_key,
+    apple,
+    fido_u2f,
+    none,
+    packed,
+    packed_self,
+)
+from quorumkey_attestation.testing.webauthn_case import Refusal, registered
+from quorumkey_attestation.testing.webauthn_certificates import (
+    ATTESTATION_KEY,
+    aaguid_extension,
+    attestation_subject,
+    mint_leaf,
+    webauthn_authority,
+)
+from quorumkey_attestation.testing.webauthn_tpm import tpm
+
+if TYPE_CHECKING:
+    from quorumkey_attestation.testing.case import Case
+
+__all__ = ["cases"]
+
+_BASE: Final = Parts()
+_OTHER: Final = replace(_BASE, sign_count=1)
+_OTHER_KEY: Final = pki.private_key("webauthn other credential")
+_OTHER_MODEL: Final = bytes(16)
+
+
+def _refused(  # noqa: PLR0913  # what a case consists of
+    number: str,
+    title: str,
+    made: Statement,
+    reason: Reason,
+    check: str,
+    *,
+    control: str,
+    has_reading: bool = True,
+    status: bytes | None = None,
+) -> Case:
+    refusal = Refusal(reason, check, control, has_reading)
+    return registered(number, title, _BASE, made, refusal, status=status)
+
+
+def _controls() -> list[Case]:
+    synced = replace(_BASE, flags=webauthn.DEFAULT_FLAGS | webauthn.BACKUP_ELIGIBLE)
+    factory = android_key(_BASE, issuers=android.factory_issuers())
+    return [
+        registered("W0i", "a statement of the credential itself", _BASE, packed_self(_BASE)),
+        registered("W0j", "a statement of a trusted maker", _BASE, packed(_BASE)),
+        registered("W0k", "one of a passkey that may be copied", synced, packed(synced)),
+        registered(
+            "W0l", "one of a maker nobody trusts", _BASE, packed(_BASE), settings={"roots": None}
+        ),
+        registered("W0m", "an old security key", _BASE, fido_u2f(_BASE)),
+        registered("W0n", "a TPM", _BASE, tpm(_BASE)),
+        registered("W0o", "an Apple device", _BASE, apple(_BASE)),
+        registered("W0p", "an Android device, provisioned remotely", _BASE, android_key(_BASE)),
+        registered("W0q", "an Android device with the factory's chain", _BASE, factory),
+    ]
+
+
+def _without_root(statement: Statement) -> Statement:
+    chain = statement.members["x5c"]
+    if not isinstance(chain, list):
+        raise TypeError("the statement has no chain")
+    return replace(statement, members={**statement.members, "x5c": chain[:-1]})
+
+
+def _android_cases() -> list[Case]:
+    challenge = _BASE.client_data_hash
+    other = description(challenge=_OTHER.client_data_hash[::-1])
+    factory = android_key(_BASE, issuers=android.factory_issuers())
+    unknown = description(challenge=challenge, hardware=changed(hardware_list(), {999: integer(7)}))
+    hardware = hardware_list()
+    twice = description(challenge=challenge, hardware=(*hardware[:3], hardware[2], *hardware[3:]))
+    for_all = description(challenge=challenge, software=changed(software_list(), {600: null()}))
+    imported = description(challenge=challenge, hardware=changed(hardware, {702: integer(2)}))
+    unlocked = description(
+        challenge=challenge,
+        hardware=changed(hardware, {704: root_of_trust(locked=False)}),
+    )
+    serial = android.issue(android.rkp_issuers())[0].certificate.serial_number
+
+    def refused(
+        number: str,
+        title: str,
+        made: Statement,
+        reason: Reason,
+        check: str,
+        **more: bytes,
+    ) -> Case:
+        return _refused(
+            number, title, made, reason, check, control="W0p", status=more.get("status")
+        )
+
+    return [
+        registered("W3a", "no root in the chain", _BASE, _without_root(android_key(_BASE))),
+        registered("W3b", "no root in the factory's chain", _BASE, _without_root(factory)),
+        registered("W10a", "an unknown tag", _BASE, android_key(_BASE, description=unknown)),
+        refused(
+            "W1",
+            "the certificate has another challenge",
+            android_key(_BASE, description=other),
+            Reason.CHALLENGE,
+            "android.key/1-challenge",
+        ),
+        refused(
+            "W2a",
+            "the certificate is about another key",
+            android_key(_BASE, key=_OTHER_KEY),
+            Reason.KEY_MISMATCH,
+            "android.key/2-public-key",
+        ),
+        refused(
+            "W10b",
+            "a tag twice",
+            android_key(_BASE, description=twice),
+            Reason.MALFORMED,
+            "android.list/1-duplicate",
+        ),
+        refused(
+            "W25a",
+            "a signature over something else",
+            android_key(_BASE, signed=_OTHER.signed),
+            Reason.SIGNATURE,
+            "webauthn.android-key/3-signature",
+        ),
+        refused(
+            "W25b",
+            "a key for all apps",
+            android_key(_BASE, description=for_all),
+            Reason.APP_ID,
+            "android.key/13-all-applications",
+        ),
+        refused(
+            "W25c",
+            "a key that was imported",
+            android_key(_BASE, description=imported),
+            Reason.ORIGIN,
+            "android.key/7-origin",
+        ),
+        refused(
+            "W25d",
+            "a boot loader that is not locked",
+            android_key(_BASE, description=unlocked),
+            Reason.BOOT_STATE,
+            "android.key/11-locked",
+        ),
+        refused(
+            "W25e",
+            "a certificate that was revoked",
+            android_key(_BASE),
+            Reason.REVOKED,
+            "android.chain/8-revoked",
+            status=android.status_list({f"{serial:x}": "REVOKED"}),
+        ),
+        _refused(
+            "W25f",
+            "a statement without a signature",
+            _without(android_key(_BASE), "sig"),
+            Reason.MALFORMED,
+            "webauthn.android-key/1-shape",
+            control="W0p",
+            has_reading=False,
+        ),
+    ]
+
+
+def _without(statement: Statement, name: str) -> Statement:
+    members = {key: value for key, value in statement.members.items() if key != name}
+    return replace(statement, members=members)
+
+
+def _apple_cases() -> list[Case]:
+    nonce = nonce_extension(hashlib.sha256(_BASE.signed).digest())
+
+    def with_nonce(value: bytes) -> Statement:
+        extension = x509.UnrecognizedExtension(NONCE_EXTENSION, value)
+        return apple(_BASE, extensions=[(extension, False)])
+
+    return [
+        _refused(
+            "W2b",
+            "the certificate is about another key",
+            apple(_BASE, public_key=_OTHER_KEY.public_key()),
+            Reason.KEY_MISMATCH,
+            "webauthn.apple/5-key",
+            control="W0o",
+        ),
+        _refused(
+            "W7",
+            "the root of App Attest",
+            apple(_BASE, authority=webauthn_authority(app_attest_root())),
+            Reason.UNTRUSTED_ROOT,
+            "chain/3-anchor",
+            control="W0o",
+        ),
+        _refused(
+            "W24a",
+            "the nonce of another registration",
+            with_nonce(nonce_extension(hashlib.sha256(_OTHER.signed).digest())),
+            Reason.NONCE,
+            "webauthn.apple/4-nonce",
+            control="W0o",
+        ),
+        _refused(
+            "W24b",
+            "a byte after the nonce",
+            with_nonce(nonce + b"\x00"),
+            Reason.MALFORMED,
+            "webauthn.apple/3-extension",
+            control="W0o",
+        ),
+        _refused(
+            "W24c",
+            "no nonce",
+            apple(_BASE, extensions=()),
+            Reason.MALFORMED,
+            "webauthn.apple/3-nonce",
+            control="W0o",
+            has_reading=False,
+        ),
+        _refused(
+            "W24d",
+            "a certificate that has expired",
+            apple(_BASE, not_after=pki.NOW - timedelta(seconds=1)),
+            Reason.EXPIRED,
+            "chain/11-not-after",
+            control="W0o",
+        ),
+        _refused(
+            "W24e",
+            "no certificates",
+            Statement("apple", {"x5c": []}),
+            Reason.MALFORMED,
+            "webauthn.apple/1-shape",
+            control="W0o",
+            has_reading=False,
+        ),
+    ]
+
+
+def _packed_cases() -> list[Case]:
+    key = pki.private_key(ATTESTATION_KEY).public_key()
+    model = aaguid_extension(_BASE.aaguid)
+    other_unit = mint_leaf(attestation_subject("Something Else"), key, extensions=[model])
+    authority = mint_leaf(attestation_subject(), key, extensions=[model], ca=True)
+    other_model = mint_leaf(attestation_subject(), key, extensions=[aaguid_extension(_OTHER_MODEL)])
+    signature = "webauthn.packed/2-signature"
+    return [
+        _refused(
+            "W20",
+            "a statement of the format none that says something",
+            replace(none(_BASE), members={"alg": -7}),
+            Reason.MALFORMED,
+            "webauthn.none/1-empty",
+            control="W0a",
+        ),
+        _refused(
+            "W21a",
+            "a maker's signature over something else",
+            packed(_BASE, signed=_OTHER.signed),
+            Reason.SIGNATURE,
+            signature,
+            control="W0j",
+        ),
+        _refused(
+            "W21b",
+            "a signature of another credential",
+            packed_self(replace(_BASE, key=_OTHER_KEY)),
+            Reason.SIGNATURE,
+            signature,
+            control="W0i",
+        ),
+        _refused(
+            "W21c",
+            "another algorithm than the credential's",
+            packed_self(_BASE, algorithm=-36),
+            Reason.SIGNATURE,
+            signature,
+            control="W0i",
+        ),
+        _refused(
+            "W21d",
+            "a certificate of another unit",
+            packed(_BASE, leaf=other_unit),
+            Reason.MALFORMED,
+            "webauthn.packed/3-profile",
+            control="W0j",
+        ),
+        _refused(
+            "W21e",
+            "a certificate of an authority",
+            packed(_BASE, leaf=authority),
+            Reason.MALFORMED,
+            "webauthn.packed/3-profile",
+            control="W0j",
+        ),
+        _refused(
+            "W21f",
+            "a certificate of another model",
+            packed(_BASE, leaf=other_model),
+            Reason.KEY_MISMATCH,
+            "webauthn.packed/4-aaguid",
+            control="W0j",
+        ),
+        _refused(
+            "W21g",
+            "a statement without an algorithm",
+            _without(packed_self(_BASE), "alg"),
+            Reason.MALFORMED,
+            "webauthn.packed/1-shape",
+            control="W0i",
+            has_reading=False,
+        ),
+    ]
+
+
+def _other_cases() -> list[Case]:
+    chain = [mint_leaf(attestation_subject(), _BASE.key.public_key()).der, webauthn_authority().der]
+    old = fido_u2f(_BASE)
+    return [
+        _refused(
+            "W22a",
+            "a TPM's statement about something else",
+            tpm(_BASE, signed=_OTHER.signed),
+            Reason.SIGNATURE,
+            "webauthn.tpm/2-statement",
+            control="W0n",
+        ),
+        _refused(
+            "W22b",
+            "a TPM of another model",
+            tpm(_BASE, aaguid=_OTHER_MODEL),
+            Reason.KEY_MISMATCH,
+            "webauthn.tpm/3-aaguid",
+            control="W0n",
+        ),
+        _refused(
+            "W22c",
+            "a TPM's statement without the key's description",
+            _without(tpm(_BASE), "pubArea"),
+            Reason.MALFORMED,
+            "webauthn.tpm/1-shape",
+            control="W0n",
+            has_reading=False,
+        ),
+        _refused(
+            "W23a",
+            "a security key's signature over something else",
+            fido_u2f(_BASE, signed=_OTHER.signed),
+            Reason.SIGNATURE,
+            "webauthn.fido-u2f/2-signature",
+            control="W0m",
+        ),
+        _refused(
+            "W23b",
+            "a security key with two certificates",
+            replace(old, members={**old.members, "x5c": chain}),
+            Reason.MALFORMED,
+            "webauthn.fido-u2f/1-shape",
+            control="W0m",
+            has_reading=False,
+        ),
+    ]
+
+
+def cases() -> tuple[Case, ...]:
+    """Return the cases, controls first."""
+    return (
+        *_controls(),
+        *_android_cases(),
+        *_apple_cases(),
+        *_packed_cases(),
+        *_other_cases(),
+    )
