@@ -12,22 +12,22 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from quorumkey_attestation.android.revocation import RevocationList
+from quorumkey_attestation.android.fetch import RevocationFetcher
+from quorumkey_attestation.android.revocation import MAX_BYTES, RevocationList
+from quorumkey_attestation.android.transport import HttpsTransport
 from quorumkey_attestation.errors import AttestationError
 from quorumkey_relay.observe import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.config import Settings
 
 T = TypeVar("T")
-
-MAX_LIST_BYTES: Final = 16_777_216  # bytes of the list; Google's has about 100,000
 
 log = logs.get()
 
@@ -59,11 +59,34 @@ class FileSource:
         """Read the file."""
         del now  # what counts is when the file was written
         with self.path.open("rb") as file:
-            data = file.read(MAX_LIST_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
             written = self.path.stat().st_mtime
         return RevocationList.from_json(
             data, fetched_at=datetime.fromtimestamp(written, UTC), max_age=self.max_age
         )
+
+
+class FetchedSource:
+    """An address that is asked as often as its answers say (RFC 9111).
+
+    Without a new answer the last good one stays, with its age; ``failure`` says why there is none.
+    """
+
+    def __init__(self, fetcher: RevocationFetcher) -> None:
+        """Ask nothing yet."""
+        self._fetcher = fetcher
+
+    def at_hand(self, now: datetime) -> RevocationList | None:
+        """Have none: a list is not kept over a restart."""
+        del now
+
+    def read(self, now: datetime) -> RevocationList:
+        """Fetch the list where that is due."""
+        del now  # the fetcher reads the same clock
+        found = self._fetcher.current()
+        if self._fetcher.failure is not None:
+            log.warning("revocation_list_not_fetched")
+        return found
 
 
 class RevocationFeed:
@@ -84,7 +107,7 @@ class RevocationFeed:
         await self._take(self._source.read)
 
     async def _take(self, read: Callable[[datetime], RevocationList | None]) -> None:
-        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        now = moment(self._clock)
         try:
             found = await in_thread(lambda: read(now))
             self.current = found or self.current
@@ -101,9 +124,17 @@ def feed_of(settings: Settings, clock: Clock) -> RevocationFeed | None:
         return None
     max_age = timedelta(seconds=settings.android_revocation_max_age_seconds)
     location = settings.android_revocation
-    if isinstance(location, str):
-        raise NotImplementedError
-    return RevocationFeed(FileSource(location, max_age), clock)
+    if isinstance(location, Path):
+        return RevocationFeed(FileSource(location, max_age), clock)
+    fetcher = RevocationFetcher(
+        HttpsTransport(), lambda: moment(clock), url=location, max_age=max_age
+    )
+    return RevocationFeed(FetchedSource(fetcher), clock)
+
+
+def moment(clock: Clock) -> datetime:
+    """Return the relay's time as the verifiers take it."""
+    return datetime.fromtimestamp(clock.now(), UTC)
 
 
 async def in_thread(work: Callable[[], T]) -> T:
