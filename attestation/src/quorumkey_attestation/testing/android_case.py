@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -11,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorumkey_attestation.android.verification import AndroidKey, examine_android_key
+from quorumkey_attestation.evidence_files import EvidenceFile, pem_armour, read_chain
 from quorumkey_attestation.expectations import expect_android
 from quorumkey_attestation.policy_file import android_policy, files_of_case, revocation_list
 from quorumkey_attestation.testing import android, pki
@@ -67,8 +67,6 @@ SETTINGS: Final[Mapping[str, object]] = MappingProxyType(
 UNKNOWN_OID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.9999")
 UNKNOWN_CRITICAL: Final = (x509.UnrecognizedExtension(UNKNOWN_OID, null()), True)
 
-_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
-
 
 class Refusal(NamedTuple):
     """What has to come out of a case that is no control.
@@ -91,7 +89,7 @@ def spki(key: ec.EllipticCurvePublicKey) -> bytes:
 
 def pem(certificates: Iterable[bytes]) -> bytes:
     """Return certificates in PEM armour, well-formed or not."""
-    return "".join(ssl.DER_cert_to_PEM_cert(each) for each in certificates).encode()
+    return b"".join(map(pem_armour, certificates))
 
 
 def revocation_settings(fetched_at: datetime = pki.NOW) -> Mapping[str, object]:
@@ -237,7 +235,7 @@ def judge(case: Case, audit: Audit) -> AndroidKey:
     files = files_of_case(case.evidence)
     expected = expect_android(case.settings["expect"], case.id)
     return examine_android_key(
-        _chain(case.evidence["chain.pem"]),
+        read_chain([EvidenceFile("chain.pem", case.evidence["chain.pem"])]),
         challenge=expected.challenge,
         policy=android_policy(case.settings, files, where=case.id),
         revocation=revocation_list(case.settings, files, where=case.id),
@@ -245,8 +243,3 @@ def judge(case: Case, audit: Audit) -> AndroidKey:
         public_key=expected.public_key,
         audit=audit,
     )
-
-
-def _chain(armoured: bytes) -> list[bytes]:
-    blocks = armoured.split(_BEGIN)[1:]
-    return [ssl.PEM_cert_to_DER_cert((_BEGIN + block).decode()) for block in blocks]

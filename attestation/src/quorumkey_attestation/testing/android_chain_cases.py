@@ -313,13 +313,6 @@ def _positions() -> tuple[Case, ...]:
             control="K0a",
             refusal=Refusal(Reason.BROKEN_CHAIN, "android.chain/2-length"),
         ),
-        refused(
-            "K21c",
-            "no certificate",
-            (),
-            control="K0a",
-            refusal=Refusal(Reason.BROKEN_CHAIN, "chain/1-count", has_reading=False),
-        ),
     )
 
 

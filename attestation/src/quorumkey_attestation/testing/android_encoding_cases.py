@@ -1,4 +1,4 @@
-"""The cases of how a KeyDescription is written: D18 to D22 and D25 of the project's list."""
+"""The cases of how a KeyDescription is written: D18 to D22, and D25 to D32."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from quorumkey_attestation.testing.der_encoding import (
 if TYPE_CHECKING:
     from quorumkey_attestation.testing.case import Case
 
-__all__ = ["cases"]
+__all__ = ["cases", "later_cases"]
 
 _UNKNOWN_TAG: Final = 999
 _FUTURE_VERSION: Final = 600
@@ -47,8 +47,13 @@ _TRAILING: Final = Refusal(Reason.MALFORMED, "der/5-trailing")
 
 
 def cases() -> tuple[Case, ...]:
-    """Return the cases in the order of their numbers."""
-    return (*_elements(), *_tolerated(), *_bounds(), *_versions(), *_values())
+    """Return D18 to D22, in the order of their numbers."""
+    return (*_elements(), *_tolerated(), *_bounds())
+
+
+def later_cases() -> tuple[Case, ...]:
+    """Return D25 and those after it, in the order of their numbers."""
+    return (*_versions(), *_values())
 
 
 def _elements() -> tuple[Case, ...]:

@@ -1,8 +1,8 @@
 """The cases of what an Android key is and belongs to: D1 to D25 of the project's list.
 
 Each differs from a control in one property. Those about the app and about dates (D12 to D16) stand
-in :mod:`.android_app_cases`, and those about how the KeyDescription is written (D18 to D22 and D25)
-in :mod:`.android_encoding_cases`.
+in :mod:`.android_app_cases`, and those about how the KeyDescription is written (D18 to D22, and D25
+on) in :mod:`.android_encoding_cases`.
 """
 
 from __future__ import annotations
@@ -73,8 +73,10 @@ def cases() -> tuple[Case, ...]:
         *_boot_state(),
         *_purpose_and_authentication(),
         *android_app_cases.cases(),
-        *_keys(),
+        _another_key(),
         *android_encoding_cases.cases(),
+        *_kinds_of_key(),
+        *android_encoding_cases.later_cases(),
     )
 
 
@@ -256,22 +258,22 @@ def _purpose_and_authentication() -> tuple[Case, ...]:
     )
 
 
-def _keys() -> tuple[Case, ...]:
-    software = SecurityLevel.SOFTWARE
-    other = pki.private_key("another android device key").public_key()
+def _another_key() -> Case:
+    return refused(
+        "D17",
+        "another key than the one that registers",
+        attested(public_key=pki.private_key("another android device key").public_key()),
+        Refusal(Reason.KEY_MISMATCH, "android.key/2-public-key"),
+    )
+
+
+def _kinds_of_key() -> tuple[Case, ...]:
+    emulated = description(level=SecurityLevel.SOFTWARE)
     return (
-        refused(
-            "D17",
-            "another key than the one that registers",
-            attested(public_key=other),
-            Refusal(Reason.KEY_MISMATCH, "android.key/2-public-key"),
-        ),
         _on_curve("D23a", ec.SECP521R1()),
         _on_curve("D23b", ec.SECP384R1()),
         _rsa(),
-        refused(
-            "D24", "an emulator's key, in software", attested(description(level=software)), _LEVEL
-        ),
+        refused("D24", "an emulator's key, in software", attested(emulated), _LEVEL),
     )
 
 
