@@ -6,7 +6,7 @@ Source: https://source.android.com/docs/security/features/keystore/attestation.
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from quorumkey_attestation.android.authorization_list import (
     ApplicationId,
@@ -21,8 +21,6 @@ from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.cli.section import Section, Value, milliseconds, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from quorumkey_attestation.android.key_description import KeyDescription
 
 __all__ = ["describe_key", "describe_provisioning"]
@@ -142,8 +140,7 @@ def _tag_value(name: str, value: object) -> Value:
     if isinstance(value, bool):
         return "present"
     if isinstance(value, tuple):
-        numbers: tuple[int, ...] = value
-        return [_number(name, each) for each in numbers]
+        return [_number(name, each) for each in cast("tuple[int, ...]", value)]
     if isinstance(value, int):
         return _number(name, value)
     if isinstance(value, bytes) and name.startswith("attestation_id"):
@@ -184,6 +181,6 @@ def describe_provisioning(value: bytes) -> Section:
     section.add("certificatesIssued", info.certificates_issued)
     section.add("validatedEntity", info.validated_entity)
     section.add("lostDevice", info.lost_device)
-    unknown: Iterable[object] = info.unknown
-    section.add("unknown members", [str(key) for key in unknown] or None)
+    for key, member in info.unknown.items():
+        section.add(f"unknown member {key!r}", member if isinstance(member, bytes) else str(member))
     return section

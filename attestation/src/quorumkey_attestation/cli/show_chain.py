@@ -94,10 +94,11 @@ def _describe_key(section: Section, der: bytes, certificate: x509.Certificate) -
         section.add("key cannot be read", error.detail)
         return
     section.add("SHA-256 of the key", spki)
-    for root in _ROOTS:
-        if root.spki_sha256 == spki:
-            section.add("root", f"{root.name}: recognised")
-            break
+    fingerprint = hashlib.sha256(der).hexdigest()
+    known = [root for root in _ROOTS if root.spki_sha256 == spki]
+    for root in known[-1:]:
+        names = [each.name for each in known if each.sha256 == fingerprint]
+        section.add("root", f"{names[0] if names else f'the key of {root.name}'}: recognised")
     for root in roots.DENIED:
         if root.spki_sha256 == spki:
             section.add("root", f"{root.name}: denied")
