@@ -12,13 +12,23 @@ from quorumkey_attestation.android.policy import AndroidKeyPolicy
 from quorumkey_attestation.android.revocation import RevocationList
 from quorumkey_attestation.apple.policy import AppAttestPolicy
 from quorumkey_attestation.evidence import EvidenceVerifier
-from quorumkey_attestation.testing import android, apple, apple_certificates, apple_receipt, pki
+from quorumkey_attestation.testing import (
+    android,
+    apple,
+    apple_certificates,
+    apple_receipt,
+    pki,
+    webauthn,
+    webauthn_certificates,
+)
 from quorumkey_attestation.verifier import Expectation
+from quorumkey_attestation.webauthn import WebAuthnPolicy
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-KEY: Final = pki.private_key("device of the evidence tests").public_key()
+PRIVATE_KEY: Final = pki.private_key("device of the evidence tests")
+KEY: Final = PRIVATE_KEY.public_key()
 OTHER_KEY: Final = pki.private_key("another device of the evidence tests").public_key()
 NONCE: Final = bytes(range(32))
 OTHER_NONCE: Final = bytes(32)
@@ -63,6 +73,17 @@ def android_policy(**change: object) -> AndroidKeyPolicy:
     return AndroidKeyPolicy(**(said | change))  # type: ignore[arg-type]  # what a test changes
 
 
+def webauthn_policy(**change: object) -> WebAuthnPolicy:
+    """The policy that the WebAuthn evidence passes."""
+    root = webauthn_certificates.webauthn_root().certificate
+    said: dict[str, object] = {
+        "rp_id": webauthn.RP_ID,
+        "origins": frozenset({webauthn.ORIGIN}),
+        "anchors": TrustAnchors((root,), allow_test_roots=True),
+    }
+    return WebAuthnPolicy(**(said | change))  # type: ignore[arg-type]  # what a test changes
+
+
 def revocation(*revoked: str) -> RevocationList:
     """A list of an hour ago, with these serials on it."""
     return RevocationList.from_json(
@@ -76,6 +97,7 @@ def verifier(**change: object) -> EvidenceVerifier:
     said: dict[str, object] = {
         "app_attest": apple_policy(),
         "android": android_policy(),
+        "webauthn": webauthn_policy(),
         "revocation": revocation(),
     }
     return EvidenceVerifier(**(said | change))  # type: ignore[arg-type]  # what a test changes

@@ -17,6 +17,7 @@ from tests.attestation.evidence_material import (
     OTHER_KEY,
     OTHER_NONCE,
     PACKAGE,
+    PRIVATE_KEY,
     SIGNER,
     android_policy,
     apple_policy,
@@ -26,6 +27,7 @@ from tests.attestation.evidence_material import (
     verifier,
 )
 
+from quorumkey_attestation.anchors import TrustAnchors
 from quorumkey_attestation.android.key_description import SecurityLevel
 from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.evidence import EvidenceVerifier, check_form
@@ -33,10 +35,23 @@ from quorumkey_attestation.result import Assurance, Result
 from quorumkey_attestation.testing import apple, pki
 from quorumkey_attestation.testing.android import android_evidence
 from quorumkey_attestation.testing.apple import apple_evidence
+from quorumkey_attestation.testing.webauthn import (
+    BACKUP_ELIGIBLE,
+    DEFAULT_FLAGS,
+    ORIGIN,
+    RP_ID,
+    packed,
+    packed_self,
+    webauthn_evidence,
+)
+from quorumkey_attestation.testing.webauthn import none as no_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from quorumkey_attestation.testing.webauthn import Parts, Statement
     from quorumkey_attestation.verifier import Expectation, Verifier
 
 APPLE: dict[str, object] = {**apple_evidence(NONCE, compressed(KEY))}
@@ -45,11 +60,22 @@ STRONGBOX = android_evidence(
     NONCE, KEY, package=PACKAGE, signer_digest=SIGNER, level=SecurityLevel.STRONGBOX, now=pki.NOW
 )
 PROVISIONED_CHAIN = 5  # certificates, from the leaf to the root
-WEBAUTHN: dict[str, object] = {
-    "format": "webauthn",
-    "attestation_object": "oA",
-    "client_data_json": "e30",
-}
+
+
+def passkey(
+    key: ec.EllipticCurvePrivateKey = PRIVATE_KEY,
+    *,
+    statement: Callable[[Parts], Statement] = packed,
+    flags: int = DEFAULT_FLAGS,
+) -> dict[str, object]:
+    """The evidence of a passkey."""
+    made = webauthn_evidence(
+        NONCE, key, rp_id=RP_ID, origin=ORIGIN, statement=statement, flags=flags
+    )
+    return {**made}
+
+
+WEBAUTHN = passkey()
 
 
 def refusal(
@@ -126,13 +152,30 @@ def test_android_reaches_the_level_of_its_hardware(
     )
 
 
+@pytest.mark.parametrize(
+    ("evidence", "level"),
+    [
+        (passkey(), Assurance.PASSKEY_DEVICE_BOUND),
+        (passkey(statement=no_statement), Assurance.PASSKEY),
+        (passkey(statement=packed_self), Assurance.PASSKEY),
+        (passkey(flags=DEFAULT_FLAGS | BACKUP_ELIGIBLE), Assurance.PASSKEY),
+    ],
+    ids=["attested", "none", "self", "may be synchronised"],
+)
+def test_a_passkey_reaches_what_its_authenticator_attests(
+    evidence: Mapping[str, object], level: Assurance
+) -> None:
+    """Bound to its device is only what a named root vouches for and nothing can copy."""
+    assert level is verifier().verify(evidence, expectation()).assurance
+
+
 # What it has to be about
 
 
 @pytest.mark.parametrize(
     ("evidence", "expected"),
-    [(APPLE, Reason.NONCE), (ANDROID, Reason.CHALLENGE)],
-    ids=["apple", "android"],
+    [(APPLE, Reason.NONCE), (ANDROID, Reason.CHALLENGE), (WEBAUTHN, Reason.CHALLENGE)],
+    ids=["apple", "android", "webauthn"],
 )
 def test_evidence_for_another_nonce_is_refused(
     evidence: Mapping[str, object], expected: Reason
@@ -143,8 +186,8 @@ def test_evidence_for_another_nonce_is_refused(
 
 @pytest.mark.parametrize(
     ("evidence", "expected"),
-    [(APPLE, Reason.NONCE), (ANDROID, Reason.KEY_MISMATCH)],
-    ids=["apple", "android"],
+    [(APPLE, Reason.NONCE), (ANDROID, Reason.KEY_MISMATCH), (WEBAUTHN, Reason.KEY_MISMATCH)],
+    ids=["apple", "android", "webauthn"],
 )
 def test_evidence_for_another_key_is_refused(
     evidence: Mapping[str, object], expected: Reason
@@ -220,8 +263,8 @@ def test_a_format_without_a_policy_is_unsupported(evidence: Mapping[str, object]
 def test_test_roots_count_only_where_that_is_said() -> None:
     """Evidence of the test PKI is worth nothing by the built-in roots."""
     genuine = verifier(
-        app_attest=replace(apple_policy(), anchors=type(apple_policy().anchors).apple_app_attest()),
-        android=replace(android_policy(), anchors=type(android_policy().anchors).google_hardware()),
+        app_attest=replace(apple_policy(), anchors=TrustAnchors.apple_app_attest()),
+        android=replace(android_policy(), anchors=TrustAnchors.google_hardware()),
     )
 
     assert [Reason.UNTRUSTED_ROOT] * 2 == [reason(each, by=genuine) for each in (APPLE, ANDROID)]

@@ -76,7 +76,7 @@ class FetchedSource:
         """Ask nothing yet."""
         self._fetcher = fetcher
 
-    def at_hand(self, now: datetime) -> RevocationList | None:
+    def at_hand(self, now: datetime) -> None:
         """Have none: a list is not kept over a restart."""
         del now
 
