@@ -7,6 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
+from cryptography.x509.name import (
+    _ASN1Type,  # pyright: ignore[reportPrivateUsage]  # no public name for it
+)
 
 from quorumkey_attestation.errors import Reason
 from quorumkey_attestation.testing.apple import (
@@ -126,6 +129,13 @@ def _nonce_cases() -> list[Case]:
             "apple.attestation/4-extension",
         ),
         attestation_case(
+            "A3d",
+            "the right nonce planted in the leaf's subject, OID and all",
+            replace(base, nonce_value=wrong, subject=_unique_identifier(planted)),
+            reason,
+            check,
+        ),
+        attestation_case(
             "A4a",
             "something after the nonce's SEQUENCE",
             replace(base, nonce_value=value + b"\x05\x00"),
@@ -150,6 +160,12 @@ def _nonce_cases() -> list[Case]:
             *form,
         ),
     ]
+
+
+def _unique_identifier(content: bytes) -> x509.Name:
+    """Return a name whose x500UniqueIdentifier, a BIT STRING, holds ``content``."""
+    oid = x509.NameOID.X500_UNIQUE_IDENTIFIER
+    return x509.Name([x509.NameAttribute(oid, b"\0" + content, _ASN1Type.BitString)])
 
 
 def _nonce(attestation: Attestation) -> bytes:

@@ -21,6 +21,7 @@ from quorumkey_attestation.testing.apple_certificates import (
     key_usage,
 )
 from quorumkey_attestation.testing.cbor_encoding import encode
+from quorumkey_attestation.testing.webauthn_certificates import webauthn_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["chain_cases"]
 
-_WEBAUTHN_ROOT: Final = "Quorumkey UNSAFE test WebAuthn root"
 _SECOND: Final = timedelta(seconds=1)
 _UNKNOWN: Final = x509.UnrecognizedExtension(
     x509.ObjectIdentifier("1.2.840.113635.100.8.99"), b"\x05\x00"
@@ -133,7 +133,7 @@ def _anchor_cases() -> list[Case]:
         attestation_case(
             "A15",
             "under the root for passkeys",
-            _below(_intermediate(issuer=pki.root(_WEBAUTHN_ROOT))),
+            _below(_intermediate(issuer=webauthn_root())),
             *anchor,
         ),
         attestation_case(
