@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import pytest
 import yaml
+from hypothesis import strategies as st
 
 from quorumkey_attestation.anchors import TrustAnchors
 from quorumkey_attestation.apple import AppAttestKey, AppAttestPolicy, verify_app_attestation
@@ -42,6 +43,15 @@ CAPTURED_APP_ID: Final = "6MURL8TA57.de.vincent-haupert.apple-appattest-poc"
 CAPTURED_CLIENT_DATA: Final = b"wurzelpfropf"
 
 
+class Everything(frozenset[str]):
+    """Holds every name: an audit that ignores it refuses nothing that can be read on."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 @cache
 def policy(
     environment: Environment = "production", app_ids: frozenset[str] = frozenset({APP_ID})
@@ -64,6 +74,25 @@ def attested_key() -> AppAttestKey:
         client_data_hash=CLIENT_DATA_HASH,
         policy=policy(),
         now=pki.NOW,
+    )
+
+
+def mangled(evidence: bytes) -> st.SearchStrategy[bytes]:
+    """Return what is near ``evidence``, or nowhere near it: cut off, overwritten, random."""
+    places = st.integers(0, len(evidence))
+    return st.one_of(
+        st.binary(max_size=200),
+        st.builds(lambda at, more: evidence[:at] + more, places, st.binary(max_size=40)),
+        st.builds(
+            lambda at, more: evidence[:at] + more + evidence[at:],
+            places,
+            st.binary(min_size=1, max_size=4),
+        ),
+        st.builds(
+            lambda at, more: evidence[:at] + more + evidence[at + len(more) :],
+            places,
+            st.binary(min_size=1, max_size=4),
+        ),
     )
 
 
@@ -119,10 +148,18 @@ def captured(kind: str) -> tuple[Captured, ...]:
                         key_id=base64.b64decode(each["keyIdBase64"]),
                         point=base64.b64decode(spki)[-65:],
                         at=datetime.fromisoformat(each["timestamp"]),
-                        properties=cast("dict[str, str | int | None]", each.get("properties", {})),
+                        properties=_properties(each),
                     )
                 )
     return tuple(found)
+
+
+def _properties(document: dict[str, str]) -> dict[str, str | int | None]:
+    return (
+        cast("dict[str, str | int | None]", document["properties"])
+        if "properties" in document
+        else {}
+    )
 
 
 def captured_key(document: Captured) -> AppAttestKey:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.attestation.apple_material import (
@@ -28,6 +28,9 @@ from quorumkey_attestation.apple import (
     verify_app_receipt,
 )
 from quorumkey_attestation.errors import AttestationError, Reason
+
+if TYPE_CHECKING:
+    from quorumkey_attestation.apple.receipt import ReceiptType
 
 pytestmark = needs_vectors
 
@@ -53,6 +56,10 @@ def _doc_key(now: datetime = DOC_MOMENT, client_data_hash: bytes = DOC_CHALLENGE
         policy=doc_policy(),
         now=now,
     )
+
+
+def _type(document: Captured) -> ReceiptType:
+    return "RECEIPT" if document.properties["type"] == "RECEIPT" else "ATTEST"
 
 
 def _attested(document: Captured, now: datetime) -> AppAttestKey:
@@ -207,14 +214,12 @@ def test_every_changed_byte_of_a_captured_assertion_is_refused(document: Capture
 def test_a_captured_receipt_says_what_the_capture_says(document: Captured) -> None:
     """Type, dates and risk metric of every captured receipt are read as they were written down."""
     said = document.properties
-    kind = "RECEIPT" if said["type"] == "RECEIPT" else "ATTEST"
-
     receipt = verify_app_receipt(
         document.content,
         key=captured_key(document),
         policy=captured_policy(),
         now=document.at,
-        expected_type=kind,
+        expected_type=_type(document),
     )
 
     assert (
@@ -243,7 +248,7 @@ def test_a_captured_receipt_outlives_the_certificate_that_signed_it(document: Ca
         policy=captured_policy(),
         now=document.at + timedelta(days=80),
         max_age=timedelta(days=90),
-        expected_type="RECEIPT" if document.properties["type"] == "RECEIPT" else "ATTEST",
+        expected_type=_type(document),
     )
 
     assert receipt.expires > document.at + timedelta(days=80)
