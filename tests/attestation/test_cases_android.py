@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from cryptography import x509
 
-from quorumkey_attestation import AttestationError, Reason, TrustAnchors
+from quorumkey_attestation import AttestationError, Reason, TrustAnchors, der
 from quorumkey_attestation.android.authorization_list import SecurityLevel
 from quorumkey_attestation.android.key_description import parse_key_description
 from quorumkey_attestation.android.revocation import RevocationList
@@ -32,6 +32,7 @@ from quorumkey_attestation.testing import (
     android_provisioning_cases,
     android_revocation_cases,
     android_root_cases,
+    der_encoding,
     pki,
 )
 from quorumkey_attestation.testing.catalog import number_of
@@ -206,6 +207,24 @@ def test_certificates_with_names_of_their_own_are_refused_in_another_order(
 def test_no_certificate_at_all_is_refused() -> None:
     """An empty chain is a broken one (K21)."""
     assert Reason.BROKEN_CHAIN is refusal([]).reason
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 255, 256, 2**63 - 1, -1, -128, -129])
+def test_a_written_integer_is_the_one_that_is_read(value: int) -> None:
+    """The strict reader takes what the writer of integers gives, on both sides of each length."""
+    content = der.Reader(der_encoding.integer(value), "").read(der.INTEGER).content
+
+    assert value == der.decode_integer(content, "")
+
+
+@pytest.mark.parametrize("number", [0, 30, 31, 127, 128, 724, 16_383, 16_384])
+@pytest.mark.parametrize("size", [0, 127, 128, 255, 256, 65_536])
+def test_a_written_tag_and_length_are_those_that_are_read(number: int, size: int) -> None:
+    """The strict reader takes every tag and length that the writer gives in its shortest form."""
+    content = der_encoding.octet_string(bytes(size))
+    read = der.Reader(der_encoding.explicit(number, content), "").read()
+
+    assert (number, content) == (der.context_number(read.tag), read.content)
 
 
 @pytest.mark.parametrize("version", android_description.KEYMINT_VERSIONS)

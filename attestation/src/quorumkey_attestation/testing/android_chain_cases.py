@@ -43,6 +43,7 @@ from quorumkey_attestation.testing.android_case import (
 )
 from quorumkey_attestation.testing.android_description import description
 from quorumkey_attestation.testing.der_encoding import element, explicit, octet_string, sequence
+from quorumkey_attestation.testing.resigning import resign
 
 if TYPE_CHECKING:
     from quorumkey_attestation.testing.case import Case
@@ -320,8 +321,8 @@ def _more() -> tuple[Case, ...]:
     rkp = rkp_issuers()
     authorities = issue(rkp)
     chain = android.chain_of(attested()[0], authorities)
-    sha224 = {pki.SIGNATURE_ALGORITHM: sequence(element(_OBJECT_IDENTIFIER, _ECDSA_WITH_SHA224))}
-    weak = pki.resign(chain[0], authorities[0].key, sha224, hash_algorithm=hashes.SHA224())
+    sha224 = sequence(element(_OBJECT_IDENTIFIER, _ECDSA_WITH_SHA224))
+    weak = resign(chain[0], authorities[0], algorithm=sha224, digest=hashes.SHA224())
     return (
         refused(
             "K22a",
@@ -360,4 +361,4 @@ def _with_two_descriptions(leaf: bytes, issuer: pki.Authority) -> bytes:
     oid = bytes.fromhex("060a2b06010401d679020111")
     extension = sequence(oid, octet_string(description().encoded()))
     extensions = explicit(3, sequence(extension, extension))
-    return pki.resign(leaf, issuer.key, {pki.EXTENSIONS: extensions})
+    return resign(leaf, issuer, extensions=extensions)

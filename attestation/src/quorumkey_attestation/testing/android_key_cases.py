@@ -42,6 +42,7 @@ from quorumkey_attestation.testing.android_description import (
     root_of_trust,
 )
 from quorumkey_attestation.testing.der_encoding import integer, null, set_of
+from quorumkey_attestation.testing.resigning import resign
 
 if TYPE_CHECKING:
     from quorumkey_attestation.testing.case import Case
@@ -296,8 +297,7 @@ def _rsa() -> Case:
     key = rsa.RSAPublicNumbers(65537, modulus).public_key()
     encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     leaf, *issuers = attested(with_hardware({2: integer(1), 3: integer(_RSA_BITS), 10: None}))
-    signer = issue(rkp_issuers())[0].key
-    chain = (pki.resign(leaf, signer, {pki.PUBLIC_KEY: encoded}), *issuers)
+    chain = (resign(leaf, issue(rkp_issuers())[0], public_key_info=encoded), *issuers)
     return refused("D23c", "an RSA key", chain, _CURVE, settings=_expecting(encoded))
 
 

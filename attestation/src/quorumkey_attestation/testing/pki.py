@@ -16,26 +16,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from quorumkey_attestation import der
-from quorumkey_attestation.testing.der_encoding import element, sequence
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-__all__ = [
-    "EXTENSIONS",
-    "ISSUER",
-    "NOW",
-    "PUBLIC_KEY",
-    "SIGNATURE_ALGORITHM",
-    "Authority",
-    "mint",
-    "name",
-    "private_key",
-    "resign",
-    "root",
-    "sign",
-]
+__all__ = ["NOW", "Authority", "mint", "name", "private_key", "root", "sign"]
 
 #: The moment at which the controls verify.
 NOW: Final = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
@@ -43,14 +27,6 @@ NOW: Final = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 _SEED: Final = "quorumkey UNSAFE test pki v1"
 _ROOT_NOT_BEFORE: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _ROOT_NOT_AFTER: Final = datetime(2050, 1, 1, tzinfo=UTC)
-_BIT_STRING: Final = 0x03
-
-
-#: Positions in a TBSCertificate (RFC 5280 section 4.1), for :func:`resign`.
-SIGNATURE_ALGORITHM: Final = 2
-ISSUER: Final = 3
-PUBLIC_KEY: Final = 6
-EXTENSIONS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,34 +111,6 @@ def mint(  # noqa: PLR0913  # the fields of a certificate
             *extensions,
         ],
     )
-
-
-def resign(
-    certificate: bytes,
-    signer: ec.EllipticCurvePrivateKey,
-    replaced: Mapping[int, bytes],
-    *,
-    hash_algorithm: hashes.HashAlgorithm | None = None,
-) -> bytes:
-    """Return a certificate with members exchanged, signed again: for what no builder will write.
-
-    Args:
-        certificate: the DER of a version 3 certificate with extensions.
-        signer: the issuer's key, on P-256.
-        replaced: position in the TBSCertificate → the DER to put there, well-formed or not. A new
-            ``SIGNATURE_ALGORITHM`` stands outside the TBSCertificate too.
-        hash_algorithm: what to sign with, where that is not SHA-256.
-    """
-    fields = der.Reader(der.Reader(certificate, "certificate").read(der.SEQUENCE).content, "")
-    tbs = der.Reader(fields.read(der.SEQUENCE).content, "")
-    members: list[bytes] = []
-    while not tbs.at_end:
-        own = tbs.read()
-        members.append(replaced.get(len(members), element(own.tag, own.content)))
-    signed = sequence(*members)
-    algorithm = ec.ECDSA(hash_algorithm or hashes.SHA256(), deterministic_signing=True)
-    signature = signer.sign(signed, algorithm)
-    return sequence(signed, members[SIGNATURE_ALGORITHM], element(_BIT_STRING, b"\0" + signature))
 
 
 def root(common_name: str, curve: ec.EllipticCurve | None = None) -> Authority:

@@ -18,15 +18,18 @@ __all__ = ["ecdsa_with_null", "resign"]
 _BIT_STRING: Final = 0x03
 _SIGNATURE_ALGORITHM: Final = 2  # positions in TBSCertificate, the version being 0 (RFC 5280)
 _PUBLIC_KEY: Final = 6
+_EXTENSIONS: Final = 7
 _SHA384_FROM_BITS: Final = 384  # size of the issuer's curve
 
 
-def resign(
+def resign(  # noqa: PLR0913  # the parts of a certificate that a builder does not give away
     certificate: bytes,
     issuer: pki.Authority,
     *,
     public_key_info: bytes | None = None,
     algorithm: bytes | None = None,
+    digest: hashes.HashAlgorithm | None = None,
+    extensions: bytes | None = None,
 ) -> bytes:
     """Return a certificate with parts of it replaced, validly signed.
 
@@ -35,15 +38,20 @@ def resign(
         issuer: who signs it.
         public_key_info: another SubjectPublicKeyInfo, in DER.
         algorithm: another AlgorithmIdentifier for the signature, in DER.
+        digest: the hash to sign with, where it is not the one that suits the issuer's key.
+        extensions: other extensions, in DER with their tag [3].
     """
     outer = der.Reader(der.Reader(certificate, "").read(der.SEQUENCE).content, "")
     fields = _elements(outer.read(der.SEQUENCE).content)
     algorithm = algorithm or fields[_SIGNATURE_ALGORITHM]
     fields[_SIGNATURE_ALGORITHM] = algorithm
     fields[_PUBLIC_KEY] = public_key_info or fields[_PUBLIC_KEY]
+    if extensions is not None:
+        fields[_EXTENSIONS] = extensions
     signed = sequence(*fields)
-    is_long = issuer.key.curve.key_size >= _SHA384_FROM_BITS
-    digest = hashes.SHA384() if is_long else hashes.SHA256()
+    if digest is None:
+        is_long = issuer.key.curve.key_size >= _SHA384_FROM_BITS
+        digest = hashes.SHA384() if is_long else hashes.SHA256()
     signature = issuer.key.sign(signed, ec.ECDSA(digest, deterministic_signing=True))
     return sequence(signed, algorithm, element(_BIT_STRING, b"\0" + signature))
 
