@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from inspect import cleandoc
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +37,7 @@ def build() -> typer.Typer:
         help="Judge the evidence a device gives about where its key lives, or show what it says.",
         no_args_is_help=True,
         add_completion=False,
+        pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -101,4 +103,9 @@ def run(arguments: Sequence[str]) -> int:
         return FAILED
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # whoever runs it gets a sentence, whatever it is
+        frame = extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename}:{frame.lineno}"
+        say_error(f"this is a bug in {PROGRAM}: {type(error).__name__} at {place}")
+        return FAILED
     return status if isinstance(status, int) else 0

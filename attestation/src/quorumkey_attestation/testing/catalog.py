@@ -10,10 +10,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
+
+from quorumkey_attestation.testing import (
+    android_chain_cases,
+    android_key_cases,
+    apple_assertion_cases,
+    apple_cases,
+    apple_receipt_cases,
+    encoding_cases,
+    play_cases,
+    webauthn_cases,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,15 +75,15 @@ EXTRAS: Final[Mapping[str, str]] = MappingProxyType(
     {"asn1crypto": "receipt", "joserfc": "play", "webauthn": "webauthn"}
 )
 
-_MODULES: Final = (
-    "apple_cases",
-    "apple_assertion_cases",
-    "apple_receipt_cases",
-    "android_chain_cases",
-    "android_key_cases",
-    "play_cases",
-    "webauthn_cases",
-    "encoding_cases",
+_MODULES: Final[tuple[_CasesModule, ...]] = (
+    apple_cases,
+    apple_assertion_cases,
+    apple_receipt_cases,
+    android_chain_cases,
+    android_key_cases,
+    play_cases,
+    webauthn_cases,
+    encoding_cases,
 )
 
 
@@ -84,11 +94,7 @@ def entries() -> tuple[Entry, ...]:
         ValueError: two cases have one id.
     """
     found: dict[str, Entry] = {}
-    for name in _MODULES:
-        path = f"{__package__}.{name}"
-        if find_spec(path) is None:
-            continue
-        module = cast("_CasesModule", import_module(path))
+    for module in _MODULES:
         for case in module.cases():
             if case.id in found:
                 raise ValueError(f"two cases are called {case.id}")

@@ -8,12 +8,14 @@ wherever and whenever they are made.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
+
+from cryptography import x509
 
 from quorumkey_attestation.settings import write_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from quorumkey_attestation.testing.case import Case
@@ -23,6 +25,8 @@ __all__ = ["INDEX", "POLICY", "contents", "differing", "write"]
 INDEX: Final = "cases.json"
 POLICY: Final = "policy.toml"
 
+_ROOTS: Final = "roots"
+
 _README: Final = """\
 # Attestation fixtures
 
@@ -31,7 +35,8 @@ Written by `quorumkey-attest make-fixtures`; never edited. `cases.json` lists th
 property), `at` (the moment of judgement), `reason` (why it has to be refused, null where it has to
 be accepted), `check` (the one check that has to refuse it), `has_reading` (false where nothing
 could be read on with that check switched off) and `files`, the evidence. The folder of a case holds
-these files and `policy.toml`: what to trust, and in `[expect]` what the server knows.
+these files and `policy.toml`: what to trust, and in `[expect]` what the server knows. `roots` holds
+the root certificates that the policies name.
 
 The private keys of this PKI are public. They prove nothing, and verifiers deny its roots unless
 they are told otherwise (`allow_test_roots`).
@@ -44,18 +49,53 @@ _ABOUT: Final = (
 def contents(cases: Iterable[Case]) -> dict[str, bytes]:
     """Return every file by its path, in the order in which they are written."""
     files: dict[str, bytes] = {"README.md": _README.encode()}
+    roots = _Roots()
     lines: list[str] = []
     for case in cases:
-        lines.append(f"  {json.dumps(_indexed(case), ensure_ascii=True)}")
-        files[f"{case.id}/{POLICY}"] = write_toml(case.settings).encode()
-        for name, data in case.evidence.items():
+        settings, trusted = _shared(case.settings, case.evidence, roots)
+        evidence = {name: data for name, data in case.evidence.items() if name not in trusted}
+        lines.append(f"  {json.dumps(_indexed(case, evidence), ensure_ascii=True)}")
+        files[f"{case.id}/{POLICY}"] = write_toml(settings).encode()
+        for name, data in evidence.items():
             files[f"{case.id}/{name}"] = data
+    files |= {path: data for data, path in roots.paths.items()}
     listed = ",\n".join(lines)
     files[INDEX] = f'{{"about": {json.dumps(_ABOUT)},\n "cases": [\n{listed}\n]}}\n'.encode()
     return files
 
 
-def _indexed(case: Case) -> Mapping[str, object]:
+class _Roots:
+    """The root files of all cases, each content once, named after its first certificate."""
+
+    def __init__(self) -> None:
+        self.paths: dict[bytes, str] = {}
+
+    def path(self, data: bytes) -> str:
+        """Return where ``data`` is written."""
+        if data not in self.paths:
+            subject = x509.load_pem_x509_certificates(data)[0].subject.rfc4514_string()
+            words = "".join(each if each.isalnum() else " " for each in subject.lower()).split()
+            stem = "_".join(words).removeprefix("cn_")
+            taken = sum(path.startswith(f"{_ROOTS}/{stem}") for path in self.paths.values())
+            self.paths[data] = f"{_ROOTS}/{stem}{f'_{taken + 1}' if taken else ''}.pem"
+        return self.paths[data]
+
+
+def _shared(
+    settings: Mapping[str, object], evidence: Mapping[str, bytes], roots: _Roots
+) -> tuple[dict[str, object], set[str]]:
+    """Return the settings with root files in their common folder, and these files' old names."""
+    changed = dict(settings)
+    trusted: set[str] = set()
+    for key, value in settings.items():
+        if isinstance(value, list | tuple) and key.endswith(_ROOTS):
+            names = cast("Sequence[str]", value)
+            trusted |= set(names)
+            changed[key] = [f"../{roots.path(evidence[name])}" for name in names]
+    return changed, trusted
+
+
+def _indexed(case: Case, evidence: Mapping[str, bytes]) -> Mapping[str, object]:
     return {
         "id": case.id,
         "title": case.title,
@@ -65,7 +105,7 @@ def _indexed(case: Case) -> Mapping[str, object]:
         "reason": case.reason,
         "check": case.check,
         "has_reading": case.has_reading,
-        "files": sorted(case.evidence),
+        "files": list(evidence),
     }
 
 
@@ -92,7 +132,7 @@ def write(folder: Path, cases: Iterable[Case]) -> int:
 
 
 def differing(folder: Path, cases: Iterable[Case]) -> tuple[str, ...]:
-    """Return the paths in ``folder`` that are missing, one too many, or other than they would be."""
+    """Return the paths in ``folder`` that are missing, one too many, or of another content."""
     files = contents(cases)
     present = _present(folder)
     return tuple(
