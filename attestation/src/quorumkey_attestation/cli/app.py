@@ -85,6 +85,11 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         status: object = build()(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # quietly, as head expects
+        forget_output()
+        return FAILED
     except typer.TyperException as error:
         message = error.format_message()
         if "\n" in message:  # the help, where a command is missing
@@ -92,20 +97,18 @@ def run(arguments: Sequence[str]) -> int:
         else:
             say_error(message)
         return USAGE
-    except _USAGE_ERRORS as error:
-        say_error(str(error))
-        return USAGE
-    except AttestationError as refused:
-        say_error(f"{refused.reason.value}: {refused.detail}")
-        return FAILED
-    except BrokenPipeError:  # quietly, as head expects
-        forget_output()
-        return FAILED
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
     except Exception as error:  # noqa: BLE001  # whoever runs it gets a sentence, whatever it is
-        frame = extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename}:{frame.lineno}"
-        say_error(f"this is a bug in {PROGRAM}: {type(error).__name__} at {place}")
-        return FAILED
+        say_error(_sentence(error))
+        return USAGE if isinstance(error, _USAGE_ERRORS) else FAILED
     return status if isinstance(status, int) else 0
+
+
+def _sentence(error: Exception) -> str:
+    """Return what is said of an error."""
+    if isinstance(error, AttestationError):
+        return f"{error.reason.value}: {error.detail}"
+    if isinstance(error, _USAGE_ERRORS):
+        return str(error)
+    frame = extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename}:{frame.lineno}"
+    return f"this is a bug in {PROGRAM}: {type(error).__name__} at {place}"
