@@ -43,7 +43,7 @@ _SEQUENCE: Final = 0x30  # the first byte of every DER structure that is evidenc
 _PEM: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----(?P<body>[^-]*)-----END CERTIFICATE-----", re.DOTALL
 )
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*|[A-Za-z0-9_\-\s]+={0,2}\s*")
+_BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]+|[A-Za-z0-9_-]+)={0,2}")
 _PEM_LINE: Final = 64  # characters of a line of PEM (RFC 7468 section 2)
 
 
@@ -122,9 +122,10 @@ def read_evidence_file(path: Path) -> EvidenceFile:
 
 def unwrap(data: bytes) -> bytes:
     """Return what base64 or base64url text stands for, and anything else as it is."""
-    if _BASE64.fullmatch(data) is None:
+    compact = b"".join(data.split())
+    if _BASE64.fullmatch(compact) is None:
         return data
-    compact = b"".join(data.split()).rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    compact = compact.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
     try:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error:
@@ -272,10 +273,9 @@ def _bytes_at(file: EvidenceFile, members: Mapping[str, object], name: str) -> b
 
 
 def _decoded(file: EvidenceFile, name: str, text: object) -> bytes:
-    if isinstance(text, str) and text.isascii():
+    if isinstance(text, str) and _BASE64.fullmatch(text.encode(errors="replace")) is not None:
         encoded = text.encode()
-        if _BASE64.fullmatch(encoded) is not None:
-            decoded = unwrap(encoded)
-            if decoded != encoded:
-                return decoded
+        decoded = unwrap(encoded)
+        if decoded != encoded:
+            return decoded
     raise file.error(f"{name} is no base64")
