@@ -80,7 +80,7 @@ class TrustAnchors:
         """Return the configured roots whose subject is ``certificate``'s issuer."""
         try:
             issuer = certificate.issuer
-        except (ValueError, Warning):  # names are parsed when they are asked for
+        except (ValueError, TypeError, Warning):  # names are parsed when they are asked for
             return ()
         return tuple(root for root in self._by_spki.values() if root.subject == issuer)
 

@@ -355,7 +355,7 @@ def _is_signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def _is_named(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         return certificate.issuer == issuer.subject
-    except (ValueError, Warning):  # names are parsed when they are asked for
+    except (ValueError, TypeError, Warning):  # names are parsed when they are asked for
         return False
 
 
