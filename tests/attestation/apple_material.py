@@ -79,20 +79,22 @@ def attested_key() -> AppAttestKey:
 
 def mangled(evidence: bytes) -> st.SearchStrategy[bytes]:
     """Return what is near ``evidence``, or nowhere near it: cut off, overwritten, random."""
+
+    def cut(at: int, more: bytes) -> bytes:
+        return evidence[:at] + more
+
+    def overwrite(at: int, more: bytes) -> bytes:
+        return evidence[:at] + more + evidence[at + len(more) :]
+
+    def insert(at: int, more: bytes) -> bytes:
+        return evidence[:at] + more + evidence[at:]
+
     places = st.integers(0, len(evidence))
     return st.one_of(
         st.binary(max_size=200),
-        st.builds(lambda at, more: evidence[:at] + more, places, st.binary(max_size=40)),
-        st.builds(
-            lambda at, more: evidence[:at] + more + evidence[at:],
-            places,
-            st.binary(min_size=1, max_size=4),
-        ),
-        st.builds(
-            lambda at, more: evidence[:at] + more + evidence[at + len(more) :],
-            places,
-            st.binary(min_size=1, max_size=4),
-        ),
+        st.builds(cut, places, st.binary(max_size=40)),
+        st.builds(overwrite, places, st.binary(min_size=1, max_size=4)),
+        st.builds(insert, places, st.binary(min_size=1, max_size=4)),
     )
 
 

@@ -14,6 +14,12 @@ from quorumkey_attestation.apple.policy import version_number
 from quorumkey_attestation.testing.apple import APP_ID
 
 
+def make(settings: dict[str, Any]) -> AppAttestPolicy:
+    """Make a policy of the app, with some settings changed."""
+    complete: dict[str, Any] = {"app_ids": frozenset({APP_ID}), **settings}
+    return AppAttestPolicy(**complete)
+
+
 def test_a_policy_trusts_apples_roots_unless_told() -> None:
     """Attestations and receipts have roots of their own."""
     policy = AppAttestPolicy(app_ids=frozenset({APP_ID}))
@@ -49,16 +55,14 @@ def test_a_policy_that_makes_no_sense_cannot_be_made(
 ) -> None:
     """Nobody finds out at the first enrolment that nothing, or everything, is accepted."""
     with pytest.raises(ValueError, match=message):
-        AppAttestPolicy(**{"app_ids": frozenset({APP_ID}), **settings})
+        make(settings)
 
 
 @pytest.mark.parametrize("name", ["app_ids", "categories"])
 def test_a_policy_takes_sets_as_frozensets(name: str) -> None:
     """A string would otherwise be taken for the set of its letters."""
-    settings: dict[str, Any] = {"app_ids": frozenset({APP_ID}), name: "ABC"}
-
     with pytest.raises(TypeError, match=name):
-        AppAttestPolicy(**settings)
+        make({name: "ABC"})
 
 
 def test_a_key_is_rebuilt_from_what_was_stored() -> None:
