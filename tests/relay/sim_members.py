@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from quorumkey_relay.config import Floor, WebAuthnFormat
+    from quorumkey_relay.option_kinds import AndroidApp
     from quorumkey_relay.usecases.commands import ActionBody, PartyBody
 
 
@@ -54,6 +56,19 @@ class SettingsMembers(TypedDict, total=False):
     webauthn_origins: tuple[str, ...]
     key_file: Path
     attestation: Literal["off", "preferred", "required"]
+    attestation_floor: Floor
+    app_attest_apps: tuple[str, ...]
+    app_attest_environment: Literal["production", "development"]
+    android_apps: tuple[AndroidApp, ...]
+    android_min_os_patch: int
+    android_provisioning: Literal["any", "rkp"]
+    android_boot_keys: tuple[str, ...]
+    android_user_auth: Literal["per_use", "required", "any"]
+    android_revocation: Path | str
+    android_revocation_max_age_seconds: int
+    webauthn_formats: tuple[WebAuthnFormat, ...]
+    webauthn_roots: Path
+    unsafe_test_root: Path
     rate_device: int
     max_pending_per_device: int
     max_nonces: int

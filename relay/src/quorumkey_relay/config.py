@@ -29,11 +29,13 @@ __all__ = [
     "OPTIONS",
     "AttestationSetting",
     "ConfigError",
+    "Floor",
     "LogFormat",
     "LogLevel",
     "Mode",
     "Option",
     "Settings",
+    "WebAuthnFormat",
     "load_settings",
 ]
 
