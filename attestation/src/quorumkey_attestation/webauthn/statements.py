@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
@@ -16,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from quorumkey_attestation.android.verification import AndroidKeyPolicy, examine_android_key
+from quorumkey_attestation.android.verification import examine_android_key
 from quorumkey_attestation.chain import (
     extensions_of,
     load_chain,
@@ -50,10 +49,6 @@ _AUTHENTICATOR: Final = "Authenticator Attestation"
 _NONCE_PREFIX: Final = bytes.fromhex("3024a1220420")  # SEQUENCE { [1] { OCTET STRING (32 bytes) } }
 _NONCE_BYTES: Final = 38
 _AAGUID_PREFIX: Final = bytes.fromhex("0410")  # OCTET STRING (16 bytes)
-
-# Whoever asked for the key, the browser or the system for it, says nothing about the passkey; that
-# the person was verified is in the flags; and the challenge already fixes when the key was made.
-_ANDROID: Final = AndroidKeyPolicy(packages=None, user_auth="any", created_within=None)
 
 
 def examine_statement(
@@ -115,19 +110,25 @@ def _packed(registered: Registered, anchors: TrustAnchors, now: datetime, audit:
     _require_statement("webauthn.packed/2-signature", registered, audit)
     if self_attested:
         return Verdict(attested=False)
-    leaf = load_chain(chain, audit, least=1)[0]
-    units = leaf.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATIONAL_UNIT_NAME)
+    certificates = load_chain(chain, audit, least=1)
+    leaf = certificates[0]
     audit.require(
         "webauthn.packed/3-profile",
-        leaf.version is x509.Version.v3
-        and [each.value for each in units] == [_AUTHENTICATOR]
-        and _is_no_ca(leaf),
+        leaf.version is x509.Version.v3 and _units_of(leaf) == [_AUTHENTICATOR] and _is_no_ca(leaf),
         Reason.MALFORMED,
         "The attestation certificate does not have the form that the format prescribes.",
         index=0,
     )
     _require_model("webauthn.packed/4-aaguid", leaf, registered, audit)
-    return Verdict(attested=_is_trusted(chain, anchors, now, audit))
+    return Verdict(attested=_is_trusted(chain, certificates, anchors, now, audit))
+
+
+def _units_of(leaf: x509.Certificate) -> list[str | bytes] | None:
+    try:
+        units = leaf.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATIONAL_UNIT_NAME)
+    except (ValueError, TypeError, Warning):  # names are parsed when they are asked for
+        return None
+    return [each.value for each in units]
 
 
 def _tpm(registered: Registered, anchors: TrustAnchors, now: datetime, audit: Audit) -> Verdict:
@@ -154,11 +155,12 @@ def _tpm(registered: Registered, anchors: TrustAnchors, now: datetime, audit: Au
         statement.get("sig"),
     )
     _require_statement("webauthn.tpm/2-statement", registered, audit)
-    leaf = load_chain(chain, audit, least=1)[0]
-    _require_model("webauthn.tpm/3-aaguid", leaf, registered, audit)
+    certificates = load_chain(chain, audit, least=1)
+    _require_model("webauthn.tpm/3-aaguid", certificates[0], registered, audit)
+    # The TPM stands in the alternative name, which is critical since the subject is empty.
+    understood = frozenset({_SUBJECT_ALTERNATIVE_NAME})
     return Verdict(
-        # The TPM stands in the alternative name, which is critical as the subject is empty.
-        attested=_is_trusted(chain, anchors, now, audit, frozenset({_SUBJECT_ALTERNATIVE_NAME}))
+        attested=_is_trusted(chain, certificates, anchors, now, audit, understood=understood)
     )
 
 
@@ -179,7 +181,8 @@ def _fido_u2f(
     chain = _chain_in(statement, "webauthn.fido-u2f/1-shape")
     _require_shape("webauthn.fido-u2f/1-shape", len(chain) == 1, statement.get("sig"))
     _require_statement("webauthn.fido-u2f/2-signature", registered, audit)
-    return Verdict(attested=_is_trusted(chain, anchors, now, audit))
+    certificates = load_chain(chain, audit, least=1)
+    return Verdict(attested=_is_trusted(chain, certificates, anchors, now, audit))
 
 
 def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: Audit) -> Verdict:
@@ -195,7 +198,9 @@ def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: 
         AttestationError: ``malformed``, ``nonce_mismatch``, ``key_mismatch``, or for the chain.
     """
     chain = _chain_in(registered.statement, "webauthn.apple/1-shape")
-    leaf = _walk(chain, anchors, now, audit)
+    certificates = load_chain(chain, audit, least=1)
+    leaf = certificates[0]
+    _walk(chain, certificates, anchors, now, audit)
     nonce = _extension(leaf, APPLE_NONCE_OID)
     if nonce is None:
         raise AttestationError(
@@ -254,7 +259,7 @@ def _android_key(
     key = examine_android_key(
         chain,
         challenge=registered.client_data_hash,
-        policy=replace(policy.android or _ANDROID, anchors=policy.android_anchors),
+        policy=policy.effective_android,
         revocation=revocation,
         now=now,
         public_key=registered.public_key.public_bytes(
@@ -322,46 +327,48 @@ def _require_model(
 
 def _is_no_ca(leaf: x509.Certificate) -> bool:
     for extension in extensions_of(leaf, 0):
-        if isinstance(extension.value, x509.BasicConstraints):
-            return not extension.value.ca
+        value = extension.value
+        if type(value) is x509.BasicConstraints:  # an abstract base class: isinstance is a search
+            return not value.ca
     return False
 
 
 def _is_trusted(
     chain: Sequence[bytes],
+    certificates: list[x509.Certificate],
     anchors: TrustAnchors,
     now: datetime,
     audit: Audit,
+    *,
     understood: frozenset[str] = frozenset(),
 ) -> bool:
     """Return whether a trusted root vouches for the chain: not, where none is configured."""
     if not anchors.certs:
         return False
-    _walk(chain, anchors, now, audit, understood)
+    _walk(chain, certificates, anchors, now, audit, understood=understood)
     return True
 
 
 def _walk(
     chain: Sequence[bytes],
+    certificates: list[x509.Certificate],
     anchors: TrustAnchors,
     now: datetime,
     audit: Audit,
+    *,
     understood: frozenset[str] = frozenset(),
-) -> x509.Certificate:
-    certificates = load_chain(chain, audit, least=1)
+) -> None:
     path = resolve_anchor(chain, certificates, anchors, audit)
-    require_issued(path, audit, understood=understood)
+    require_issued(path, audit, understood=understood, anchored=len(path) > len(chain))
     for index, certificate in enumerate(path[:-1]):
         require_valid(certificate, index, audit, now=now)
-    return certificates[0]
 
 
 def _extension(leaf: x509.Certificate, oid: str) -> bytes | None:
     for extension in extensions_of(leaf, 0):
-        if extension.oid.dotted_string == oid and isinstance(
-            extension.value, x509.UnrecognizedExtension
-        ):
-            return extension.value.value
+        value = extension.value
+        if type(value) is x509.UnrecognizedExtension and value.oid.dotted_string == oid:
+            return value.value
     return None
 
 
