@@ -1,4 +1,4 @@
-"""The cases of how a KeyDescription is written: D18 to D22, and D25 to D32."""
+"""The cases of how a KeyDescription is written: D18 to D22, and D25 to D33."""
 
 from __future__ import annotations
 
@@ -185,6 +185,8 @@ def _values() -> tuple[Case, ...]:
     sound = description()
     untagged = _with_more(integer(1))
     padded = _with_more(b"\xbf\x80\x01\x02\x05\x00")  # [1] with a leading zero
+    key, _, *others = _members(root_of_trust())
+    two_octets = sequence(key, element(der.BOOLEAN, b"\xff\xff"), *others)
     name = sequence(
         set_of([sequence(octet_string(b"\xff"), integer(1))]), set_of([octet_string(bytes(32))])
     )
@@ -219,6 +221,12 @@ def _values() -> tuple[Case, ...]:
                 "a package name that is no UTF-8",
                 with_software({709: octet_string(name)}),
                 "android.list/2-text",
+            ),
+            (
+                "D33",
+                "a BOOLEAN of two octets",
+                with_hardware({704: two_octets}),
+                "android.list/2-boolean",
             ),
         )
     )

@@ -53,13 +53,13 @@ def _provisioned(info: bytes) -> tuple[android.Issuer, ...]:
 
 def _infos() -> tuple[Case, ...]:
     sound = encode({1: 2, 4: "TEE"})
-    entity = "android.provisioning/2-type"
+    no_map, entity = "android.provisioning/1-map", "android.provisioning/2-type"
     return tuple(
         refused(
             number,
             f"a ProvisioningInfo {title}",
             attested(issuers=_provisioned(info)),
-            Refusal(Reason.MALFORMED, check, has_reading=check != entity),
+            Refusal(Reason.MALFORMED, check, has_reading=check not in {no_map, entity}),
         )
         for number, title, info, check in (
             ("K27a", "whose entity is a number", encode({1: 2, 4: 1}), entity),
@@ -67,5 +67,6 @@ def _infos() -> tuple[Case, ...]:
             ("K27c", "with a member twice", encode_pairs([(1, 2), (1, 2)]), "cbor/5-duplicate"),
             ("K27d", "with a tag", encode({1: Encoded(encode_tagged(0, 2))}), "cbor/4-tag"),
             ("K27e", "with a 2 in two octets", b"\xa1\x01\x18\x02", "cbor/3-shortest"),
+            ("K27f", "that is a list", encode([1, 2]), no_map),
         )
     )

@@ -30,8 +30,6 @@ __all__ = ["cases", "controls"]
 
 #: A serial number whose hexadecimal form could be taken for a decimal one.
 _DIGITS: Final = "4819063512774902"
-#: One whose hexadecimal form has letters.
-_LETTERS: Final = "c0ffee5b2a4d17a3"
 
 _SECOND: Final = timedelta(seconds=1)
 _MAX_AGE: Final = timedelta(seconds=172_800)
@@ -110,8 +108,7 @@ def _unusable() -> tuple[Case, ...]:
     revoked = Refusal(Reason.REVOKED, "android.chain/8-revoked")
     stale = Refusal(Reason.REVOCATION_STALE, "android.revocation/5-age")
     too_old = revocation_settings(pki.NOW - _MAX_AGE - _SECOND)
-    batch, intermediate = factory_issuers()
-    letters = attested(issuers=(batch, replace(intermediate, serial=int(_LETTERS, 16))))
+    capitals = _hex(issue(rkp_issuers())[0].certificate.serial_number).upper()
     return (
         refused(
             "K10a",
@@ -148,19 +145,34 @@ def _unusable() -> tuple[Case, ...]:
         refused(
             "K11b",
             "a list that writes a revoked serial number in capitals",
-            letters,
-            control="K0l",
-            status=status_list({_LETTERS.upper(): "REVOKED"}),
-            refusal=revoked,
-        ),
-        refused(
-            "K11c",
-            "a list with an entry that no serial number names",
             attested(),
             control="K0a",
-            status=status_list({"not a number": "REVOKED"}),
-            refusal=Refusal(Reason.MALFORMED, "android.revocation/3-serial", has_reading=False),
+            status=status_list({capitals: "REVOKED"}),
+            refusal=revoked,
         ),
+        *_unreadable(),
+    )
+
+
+def _unreadable() -> tuple[Case, ...]:
+    entry = b'"c0ffee": {"status": "REVOKED"}'
+    lists = (
+        ("K11c", "with an entry that no serial number names", "3-serial", b'"no number": {}'),
+        ("K11d", "with an entry twice", "1-json", entry + b", " + entry),
+        ("K11e", "with an entry without a status", "4-entry", b'"c0ffee": {}'),
+    )
+    return tuple(
+        refused(
+            number,
+            f"a list {title}",
+            attested(),
+            Refusal(Reason.MALFORMED, f"android.revocation/{step}", has_reading=False),
+            status=status,
+        )
+        for number, title, step, status in (
+            *((*each[:3], b'{"entries": {' + each[3] + b"}}") for each in lists),
+            ("K11f", "without entries", "2-entries", b"{}"),
+        )
     )
 
 
