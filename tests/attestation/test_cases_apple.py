@@ -122,6 +122,18 @@ def test_a_case_is_made_from_a_control(case: Case) -> None:
     assert same != (case.evidence, case.settings, case.at)
 
 
+@pytest.mark.parametrize("number", ["A0a", "R0a"])
+def test_a_name_of_an_impossible_type_is_refused(number: str) -> None:
+    """A common name that is a BIT STRING, which the X.509 library will not read, is refused."""
+    control = CONTROLS[number]
+    (file, encoded), *_ = control.evidence.items()
+    common_name = b"\x55\x04\x03\x0c"
+    start = encoded.index(common_name) + len(common_name) - 1
+    altered = encoded[:start] + b"\x03" + encoded[start + 1 :]
+
+    assert outcome(replace(control, evidence={**control.evidence, file: altered})) is not None
+
+
 @pytest.mark.parametrize(("letter", "last"), [("A", 23), ("S", 10), ("R", 8)])
 def test_every_number_of_the_list_has_a_case(letter: str, last: int) -> None:
     """No number of the list of negative cases is left out."""

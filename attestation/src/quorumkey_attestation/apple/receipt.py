@@ -270,7 +270,7 @@ def _order(signed_data: SignedData, certificates: list[x509.Certificate]) -> lis
             if each.serial_number == signed_data.serial
             and names[index][1].public_bytes() == signed_data.issuer
         ][:1]
-    except (ValueError, Warning) as error:
+    except (ValueError, TypeError, Warning) as error:
         raise _malformed("A certificate's names are not well-formed.", "1-object") from error
     if not order:
         raise _malformed("The receipt does not enclose its signer's certificate.", "1-signer")
