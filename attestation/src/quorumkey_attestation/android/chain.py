@@ -233,7 +233,7 @@ def _method(
         return "rkp"
     try:
         names = path[-2].subject.get_attributes_for_oid(x509.NameOID.SERIAL_NUMBER)
-    except (IndexError, ValueError, Warning):  # a name is parsed when it is asked for
+    except (IndexError, ValueError, TypeError, Warning):  # a name is parsed when it is asked for
         return "unknown"
     return "factory" if names else "unknown"
 
