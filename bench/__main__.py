@@ -19,7 +19,7 @@ from typing import Final
 
 import uvloop
 
-from bench import durability, machine, report, servers
+from bench import attestation, durability, machine, one_thread, report, servers
 from bench.challenges import measure_idle, measure_pace
 from bench.load import connected
 from bench.people import Account, Phone, call
@@ -50,8 +50,18 @@ class Bench:
         self._cores = cores
         self._data_dir = folder / "relay"
 
-    async def run(self) -> None:
-        """Measure everything."""
+    def verify_evidence(self) -> None:
+        """Measure the verifiers, on this thread."""
+        _progress("attestation")
+        with asyncio.Runner() as runner:
+            self.rows += one_thread.measure(
+                attestation.candidates(runner),
+                rounds=self._sizes.rounds,
+                calls=self._sizes.verifications,
+            )
+
+    async def run_relay(self) -> None:
+        """Measure the relay."""
         account = Account(servers.initialise(self._data_dir))
         phones = await self._enrolled(account)
         await self._ceiling()
@@ -118,6 +128,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: few samples, no verdict")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="where the JSON goes")
+    parser.add_argument("--only", choices=("attestation", "relay"), help="measure one part")
     given = parser.parse_args()
     quick: bool = given.quick
     cores = Cores.of_machine()
@@ -127,7 +138,10 @@ def main() -> int:
     try:
         bench = Bench(folder, QUICK if quick else FULL, cores)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(bench.run())
+            if given.only in (None, "relay"):
+                runner.run(bench.run_relay())
+        if given.only in (None, "attestation"):
+            bench.verify_evidence()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     described = machine.describe(cores)

@@ -28,6 +28,7 @@ class Sizes:
     reads: int
     traced_creations: int
     ceiling: int
+    verifications: int
 
 
 FULL: Final = Sizes(
@@ -45,6 +46,7 @@ FULL: Final = Sizes(
     reads=4_000,
     traced_creations=512,
     ceiling=50_000,
+    verifications=400,
 )
 
 QUICK: Final = Sizes(
@@ -62,6 +64,7 @@ QUICK: Final = Sizes(
     reads=64,
     traced_creations=16,
     ceiling=500,
+    verifications=3,
 )
 
 #: Devices that answer one request at the same instant; one more keeps it open until they have.

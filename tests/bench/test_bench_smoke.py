@@ -42,6 +42,19 @@ FIGURES = {
     ("status reads, 100 stored", "/s"),
     ("status reads, 500 stored", "/s"),
     ("status reads, 500 stored", "x time of 100"),
+    *(
+        (name, unit)
+        for name in (
+            "an Android chain of 4",
+            "an Android chain of 5",
+            "an App Attest attestation",
+            "an App Attest assertion",
+            "a WebAuthn registration (android-key)",
+        )
+        for unit in ("/s", "x signatures")
+    ),
+    ("an App Attest attestation", "x pyattest"),
+    ("a WebAuthn registration (android-key)", "x webauthn"),
 }
 
 
