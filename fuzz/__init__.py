@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of quorumkey_attestation: ``python -m fuzz.attestation --help``."""
