@@ -35,7 +35,7 @@ needs_vectors = pytest.mark.skipif(
 )
 
 
-class Response(TypedDict, total=False):
+class Response(TypedDict):
     """The members of a credential's response that are read here, in base64url."""
 
     attestationObject: str

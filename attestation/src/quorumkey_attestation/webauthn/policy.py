@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from quorumkey_attestation.anchors import TrustAnchors
+from quorumkey_attestation.android.verification import AndroidKeyPolicy
 
 if TYPE_CHECKING:
-    from quorumkey_attestation.android.verification import AndroidKeyPolicy
     from quorumkey_attestation.result import Assurance
 
 __all__ = [
@@ -36,6 +36,11 @@ ALGORITHMS: Final = frozenset({ES256, -35, -36, -8, -257})
 
 FORMATS: Final = frozenset({"none", "packed", "tpm", "android-key", "fido-u2f", "apple"})
 """The attestation statement formats judged here (WebAuthn Level 3, section 8)."""
+
+
+# Who asked for the key, the browser or the system for it, says nothing about the passkey; that the
+# person was verified is in the flags; and the challenge already fixes when the key was made.
+_ANDROID: Final = AndroidKeyPolicy(packages=None, user_auth="any", created_within=None)
 
 
 def _no_anchors() -> TrustAnchors:
@@ -63,6 +68,8 @@ class WebAuthnPolicy:
         anchors: the roots of ``packed``, ``tpm`` and ``fido-u2f``. There are no built-in ones:
             while it is empty, statements of these formats are checked but prove no hardware.
         allow_backup_eligible: whether a credential that may be copied to other devices is taken.
+        effective_android: ``android`` or what stands for it, with ``android_anchors``. Not an
+            argument.
 
     Raises:
         ValueError: no relying party or origin, or a format or algorithm that is not judged here.
@@ -79,8 +86,11 @@ class WebAuthnPolicy:
     apple_anchors: TrustAnchors = field(default_factory=TrustAnchors.apple_webauthn)
     anchors: TrustAnchors = field(default_factory=_no_anchors)
     allow_backup_eligible: bool = True
+    effective_android: AndroidKeyPolicy = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        android = replace(self.android or _ANDROID, anchors=self.android_anchors)
+        object.__setattr__(self, "effective_android", android)
         if not self.rp_id or not self.origins:
             raise ValueError("rp_id and origins must not be empty")
         if not self.formats <= FORMATS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -29,7 +29,7 @@ from quorumkey_attestation.webauthn.registered import Verdict
 from quorumkey_attestation.webauthn.signatures import is_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from quorumkey_attestation.anchors import TrustAnchors
@@ -49,6 +49,13 @@ _AUTHENTICATOR: Final = "Authenticator Attestation"
 _NONCE_PREFIX: Final = bytes.fromhex("3024a1220420")  # SEQUENCE { [1] { OCTET STRING (32 bytes) } }
 _NONCE_BYTES: Final = 38
 _AAGUID_PREFIX: Final = bytes.fromhex("0410")  # OCTET STRING (16 bytes)
+
+
+class _Chain(NamedTuple):
+    """The certificates of a statement, leaf first, as they came and parsed."""
+
+    encoded: list[bytes]
+    certificates: list[x509.Certificate]
 
 
 def examine_statement(
@@ -110,8 +117,8 @@ def _packed(registered: Registered, anchors: TrustAnchors, now: datetime, audit:
     _require_statement("webauthn.packed/2-signature", registered, audit)
     if self_attested:
         return Verdict(attested=False)
-    certificates = load_chain(chain, audit, least=1)
-    leaf = certificates[0]
+    loaded = _Chain(chain, load_chain(chain, audit, least=1))
+    leaf = loaded.certificates[0]
     audit.require(
         "webauthn.packed/3-profile",
         leaf.version is x509.Version.v3 and _units_of(leaf) == [_AUTHENTICATOR] and _is_no_ca(leaf),
@@ -120,7 +127,7 @@ def _packed(registered: Registered, anchors: TrustAnchors, now: datetime, audit:
         index=0,
     )
     _require_model("webauthn.packed/4-aaguid", leaf, registered, audit)
-    return Verdict(attested=_is_trusted(chain, certificates, anchors, now, audit))
+    return Verdict(attested=_is_trusted(loaded, anchors, now, audit))
 
 
 def _units_of(leaf: x509.Certificate) -> list[str | bytes] | None:
@@ -155,13 +162,11 @@ def _tpm(registered: Registered, anchors: TrustAnchors, now: datetime, audit: Au
         statement.get("sig"),
     )
     _require_statement("webauthn.tpm/2-statement", registered, audit)
-    certificates = load_chain(chain, audit, least=1)
-    _require_model("webauthn.tpm/3-aaguid", certificates[0], registered, audit)
+    loaded = _Chain(chain, load_chain(chain, audit, least=1))
+    _require_model("webauthn.tpm/3-aaguid", loaded.certificates[0], registered, audit)
     # The TPM stands in the alternative name, which is critical since the subject is empty.
     understood = frozenset({_SUBJECT_ALTERNATIVE_NAME})
-    return Verdict(
-        attested=_is_trusted(chain, certificates, anchors, now, audit, understood=understood)
-    )
+    return Verdict(attested=_is_trusted(loaded, anchors, now, audit, understood=understood))
 
 
 def _fido_u2f(
@@ -181,8 +186,8 @@ def _fido_u2f(
     chain = _chain_in(statement, "webauthn.fido-u2f/1-shape")
     _require_shape("webauthn.fido-u2f/1-shape", len(chain) == 1, statement.get("sig"))
     _require_statement("webauthn.fido-u2f/2-signature", registered, audit)
-    certificates = load_chain(chain, audit, least=1)
-    return Verdict(attested=_is_trusted(chain, certificates, anchors, now, audit))
+    loaded = _Chain(chain, load_chain(chain, audit, least=1))
+    return Verdict(attested=_is_trusted(loaded, anchors, now, audit))
 
 
 def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: Audit) -> Verdict:
@@ -198,9 +203,9 @@ def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: 
         AttestationError: ``malformed``, ``nonce_mismatch``, ``key_mismatch``, or for the chain.
     """
     chain = _chain_in(registered.statement, "webauthn.apple/1-shape")
-    certificates = load_chain(chain, audit, least=1)
-    leaf = certificates[0]
-    _walk(chain, certificates, anchors, now, audit)
+    loaded = _Chain(chain, load_chain(chain, audit, least=1))
+    leaf = loaded.certificates[0]
+    _walk(loaded, anchors, now, audit)
     nonce = _extension(leaf, APPLE_NONCE_OID)
     if nonce is None:
         raise AttestationError(
@@ -334,8 +339,7 @@ def _is_no_ca(leaf: x509.Certificate) -> bool:
 
 
 def _is_trusted(
-    chain: Sequence[bytes],
-    certificates: list[x509.Certificate],
+    chain: _Chain,
     anchors: TrustAnchors,
     now: datetime,
     audit: Audit,
@@ -345,21 +349,20 @@ def _is_trusted(
     """Return whether a trusted root vouches for the chain: not, where none is configured."""
     if not anchors.certs:
         return False
-    _walk(chain, certificates, anchors, now, audit, understood=understood)
+    _walk(chain, anchors, now, audit, understood=understood)
     return True
 
 
 def _walk(
-    chain: Sequence[bytes],
-    certificates: list[x509.Certificate],
+    chain: _Chain,
     anchors: TrustAnchors,
     now: datetime,
     audit: Audit,
     *,
     understood: frozenset[str] = frozenset(),
 ) -> None:
-    path = resolve_anchor(chain, certificates, anchors, audit)
-    require_issued(path, audit, understood=understood, anchored=len(path) > len(chain))
+    path = resolve_anchor(chain.encoded, chain.certificates, anchors, audit)
+    require_issued(path, audit, understood=understood, anchored=len(path) > len(chain.encoded))
     for index, certificate in enumerate(path[:-1]):
         require_valid(certificate, index, audit, now=now)
 
