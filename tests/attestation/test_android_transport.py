@@ -21,7 +21,7 @@ from quorumkey_attestation.testing import pki
 from quorumkey_attestation.testing.android import status_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 
@@ -98,7 +98,7 @@ class Server:
 
 
 @contextmanager
-def serving(credentials: Path, answer: bytes, *, hold: bool = False) -> Iterator[Server]:
+def serving(credentials: Path, answer: bytes, *, hold: bool = False) -> Generator[Server]:
     """Run a server for the time of a test."""
     server = Server(credentials, answer, hold=hold)
     server.start()
