@@ -7,8 +7,11 @@ import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
+from importlib import import_module
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.attestation.apple_material import (
@@ -41,6 +44,7 @@ from quorumkey_attestation.testing.apple_receipt import (
     receipt_signer,
     sign_payload,
 )
+from quorumkey_attestation.testing.der_encoding import integer, sequence
 
 
 @cache
@@ -279,7 +283,9 @@ def test_signed_attributes_count_where_there_are_any() -> None:
 )
 def test_the_enclosed_certificates_are_a_set(certificates: list[bytes]) -> None:
     """They are looked up by name, and the root is the configured one anyway."""
-    assert verify(sign_payload(encode_payload(fields()), certificates=certificates))
+    receipt = sign_payload(encode_payload(fields()), certificates=certificates)
+
+    assert "ATTEST" == verify(receipt).type
 
 
 def test_a_receipt_without_its_signers_certificate_is_refused() -> None:
@@ -344,6 +350,60 @@ def test_another_signature_algorithm_is_refused() -> None:
 def test_what_is_no_signed_data_is_refused(data: bytes) -> None:
     """However it is malformed, however deep it is nested."""
     assert (Reason.MALFORMED, "apple.receipt/1-object") == refusal(data)
+
+
+def _replaced(old: bytes, new: bytes) -> bytes:
+    assert 1 == minted().count(old)
+    return minted().replace(old, new)
+
+
+def _signer_identifier() -> bytes:
+    certificate = receipt_signer().certificate
+    return sequence(certificate.issuer.public_bytes(), integer(certificate.serial_number))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (bytes.fromhex("06092a864886f70d010701"), bytes.fromhex("06092a864886f70d010702")),
+        (receipt_signer().der, b"\xa1" + receipt_signer().der[1:]),
+        (_signer_identifier(), b"\x80" + _signer_identifier()[1:]),
+    ],
+    ids=["other content", "attribute certificate", "signer by key identifier"],
+)
+def test_signed_data_of_another_kind_is_refused(old: bytes, new: bytes) -> None:
+    """CMS has many forms, and receipts have one."""
+    assert (Reason.MALFORMED, "apple.receipt/1-object") == refusal(_replaced(old, new))
+
+
+def test_a_receipt_without_signer_is_refused() -> None:
+    """A SignedData may have no signer at all, and proves nothing then."""
+    cms: Any = import_module("asn1crypto.cms")
+    info = cms.ContentInfo.load(minted())
+    info["content"]["signer_infos"] = []
+
+    assert (Reason.MALFORMED, "apple.receipt/1-object") == refusal(info.dump(force=True))
+
+
+def test_a_receipt_signed_with_another_kind_of_key_is_refused() -> None:
+    """The signature is said to be ECDSA's, so that the key has to be on a curve for it."""
+    key: Any = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
+    template = receipt_signer().certificate
+    certificate = pki.mint(
+        template.subject,
+        key,
+        receipt_authority(),
+        not_before=template.not_valid_before_utc,
+        not_after=template.not_valid_after_utc,
+        serial=7,
+    )
+    signer = pki.Authority(certificate, receipt_signer().key)
+
+    receipt = sign_payload(
+        encode_payload(fields()), signer, certificates=[signer.der, receipt_authority().der]
+    )
+
+    assert (Reason.SIGNATURE, "apple.receipt/2-signature") == refusal(receipt)
 
 
 def test_without_the_extra_a_receipt_is_refused_with_what_to_install(

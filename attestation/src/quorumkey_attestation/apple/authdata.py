@@ -119,16 +119,20 @@ def parse_attestation_data(data: bytes, audit: Audit) -> AttestationData:
     """
     if len(data) < _CREDENTIAL_ID:
         raise _malformed("The authenticator data is cut off.", "apple.authdata/1-length")
-    if int.from_bytes(data[_LENGTH:_CREDENTIAL_ID]) != CREDENTIAL_ID_BYTES:
-        raise _malformed(
-            "The credential id is not 32 bytes long.", "apple.authdata/2-credential-length"
-        )
+    audit.require(
+        "apple.authdata/2-credential-length",
+        int.from_bytes(data[_LENGTH:_CREDENTIAL_ID]) == CREDENTIAL_ID_BYTES,
+        Reason.MALFORMED,
+        "The credential id is not 32 bytes long.",
+    )
     if len(data) < _EXTENSIONS:
         raise _malformed("The authenticator data is cut off.", "apple.authdata/1-length")
-    if data[_COSE_KEY:_X] != _COSE_BEFORE_X or data[_AFTER_X:_Y] != _COSE_BEFORE_Y:
-        raise _malformed(
-            "The credential's key is no COSE key of P-256 for ES256.", "apple.authdata/3-cose-key"
-        )
+    audit.require(
+        "apple.authdata/3-cose-key",
+        data[_COSE_KEY:_X] == _COSE_BEFORE_X and data[_AFTER_X:_Y] == _COSE_BEFORE_Y,
+        Reason.MALFORMED,
+        "The credential's key is no COSE key of P-256 for ES256.",
+    )
     return AttestationData(
         rp_id_hash=data[:_FLAGS],
         counter=int.from_bytes(data[_COUNTER:_AAGUID]),
@@ -233,17 +237,19 @@ def _extensions(data: bytes, start: int, audit: Audit) -> Extensions:
     if len(data) == start:
         return {}
     extensions, end = cbor.decode_first(data, start, audit, what="authenticator data")
-    if not isinstance(extensions, dict):
-        raise _malformed(
-            "What follows the authenticator data is no extension map.", "apple.authdata/4-map"
-        )
+    audit.require(
+        "apple.authdata/4-map",
+        isinstance(extensions, dict),
+        Reason.MALFORMED,
+        "What follows the authenticator data is no extension map.",
+    )
     audit.require(
         "apple.authdata/4-trailing",
         end == len(data),
         Reason.MALFORMED,
         "Something follows the extension map.",
     )
-    return extensions
+    return extensions if isinstance(extensions, dict) else {}
 
 
 def _malformed(detail: str, check: str) -> AttestationError:

@@ -17,7 +17,7 @@ __all__ = ["MAX_RECEIPT_BYTES", "SignedData", "read_signed_data"]
 
 MAX_RECEIPT_BYTES: Final = 32_768  # bytes of a receipt; real ones have about 4,000
 
-_SET_TAG: Final = 0x31
+_SET_TAG: Final = b"\x31"
 
 
 class SignedData(NamedTuple):
@@ -129,10 +129,8 @@ def _signed(attributes: Any, content: bytes) -> bytes:  # noqa: ANN401  # as abo
             check="apple.receipt/2-digest",
         )
     # They stand there with the tag [0], and are signed as the SET they are.
-    encoded: bytes = attributes.untag().dump(force=True)
-    if encoded[0] != _SET_TAG:
-        raise _malformed("The receipt's signed attributes are no SET.")
-    return encoded
+    encoded: bytes = attributes.dump()
+    return _SET_TAG + encoded[1:]
 
 
 def _malformed(detail: str) -> AttestationError:
