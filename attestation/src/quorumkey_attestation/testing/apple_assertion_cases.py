@@ -175,7 +175,6 @@ def _data_cases() -> list[Case]:
             replace(base, extensions=b"\0"),
             Reason.MALFORMED,
             "apple.authdata/4-map",
-            has_reading=False,
         ),
         assertion_case(
             "S9",

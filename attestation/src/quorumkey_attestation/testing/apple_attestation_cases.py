@@ -211,7 +211,6 @@ def _authenticator_cases() -> list[Case]:
                 replace(base, credential_id_length=length),
                 Reason.MALFORMED,
                 "apple.authdata/2-credential-length",
-                has_reading=False,
             )
             for number, length in (("A8a", 31), ("A8b", 33), ("A8c", 65_535))
         ),
@@ -280,22 +279,27 @@ def _object_cases() -> list[Case]:
         ("A26d", "no certificates", _with_statement({**statement, "x5c": []}), shape),
         ("A27a", "authenticator data of 54 bytes", replace(base, authenticator=data[:54]), cut),
         ("A27b", "a COSE key cut off", replace(base, authenticator=data[:163]), cut),
-        (
+    )
+    return [
+        *(
+            attestation_case(number, title, made, reason, check, has_reading=False)
+            for number, title, made, (reason, check) in structural
+        ),
+        attestation_case(
             "A28",
             "a COSE key for another algorithm",
-            replace(base, authenticator=data[:87] + encode({**key, 3: -35}), extensions=b""),
-            (Reason.MALFORMED, "apple.authdata/3-cose-key"),
+            replace(base, authenticator=data[:87] + encode({**key, 3: -8}) + base.extensions),
+            Reason.MALFORMED,
+            "apple.authdata/3-cose-key",
         ),
-        (
+        attestation_case(
             "A29",
             "a number where the extension map belongs",
             replace(base, extensions=encode(4)),
-            (Reason.MALFORMED, "apple.authdata/4-map"),
+            Reason.MALFORMED,
+            "apple.authdata/4-map",
+            control="A0c",
         ),
-    )
-    return [
-        attestation_case(number, title, made, reason, check, has_reading=False)
-        for number, title, made, (reason, check) in structural
     ]
 
 
