@@ -11,6 +11,7 @@ import hashlib
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
+from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
 
 __all__ = ["MAX_RECEIPT_BYTES", "SignedData", "read_signed_data"]
@@ -40,7 +41,7 @@ class SignedData(NamedTuple):
     signature: bytes
 
 
-def read_signed_data(data: bytes) -> SignedData:
+def read_signed_data(data: bytes, audit: Audit | None = None) -> SignedData:
     """Return what a receipt's outer layers hold; nothing is verified but their form.
 
     1. It is a ContentInfo with a SignedData of at most ``MAX_RECEIPT_BYTES``, and nothing else.
@@ -51,6 +52,7 @@ def read_signed_data(data: bytes) -> SignedData:
 
     Args:
         data: the receipt, BER.
+        audit: the trail of the verification it belongs to.
 
     Raises:
         AttestationError: ``malformed``, ``algorithm``, ``bad_signature`` (the digest), or
@@ -66,7 +68,7 @@ def read_signed_data(data: bytes) -> SignedData:
             "Receipts need a further package: install quorumkey-attestation[receipt].",
         ) from error
     try:
-        return _read(cms.ContentInfo.load(data, strict=True))
+        return _read(cms.ContentInfo.load(data, strict=True), audit or Audit())
     except AttestationError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
@@ -75,7 +77,7 @@ def read_signed_data(data: bytes) -> SignedData:
         raise _malformed("The receipt is nested too deep.") from None
 
 
-def _read(info: Any) -> SignedData:  # noqa: ANN401  # asn1crypto has no types
+def _read(info: Any, audit: Audit) -> SignedData:  # noqa: ANN401  # asn1crypto has no types
     if info["content_type"].native != "signed_data":
         raise _malformed("The receipt is no CMS SignedData.")
     signed_data = info["content"]
@@ -92,22 +94,20 @@ def _read(info: Any) -> SignedData:  # noqa: ANN401  # asn1crypto has no types
     signer = signers[0]
     if signer["sid"].name != "issuer_and_serial_number":
         raise _malformed("The receipt does not name its signer by issuer and serial number.")
-    if (signer["digest_algorithm"]["algorithm"].native, _algorithm(signer)) != (
-        "sha256",
-        "sha256_ecdsa",
-    ):
-        raise AttestationError(
-            Reason.ALGORITHM,
-            "The receipt is not signed with ECDSA and SHA-256.",
-            check="apple.receipt/1-algorithm",
-        )
+    audit.require(
+        "apple.receipt/1-algorithm",
+        (signer["digest_algorithm"]["algorithm"].native, _algorithm(signer))
+        == ("sha256", "sha256_ecdsa"),
+        Reason.ALGORITHM,
+        "The receipt is not signed with ECDSA and SHA-256.",
+    )
     sid = signer["sid"].chosen
     return SignedData(
         content=content,
         certificates=tuple(each.chosen.dump() for each in certificates),
         issuer=sid["issuer"].dump(),
         serial=sid["serial_number"].native,
-        signed=_signed(signer["signed_attrs"], content),
+        signed=_signed(signer["signed_attrs"], content, audit),
         signature=signer["signature"].native,
     )
 
@@ -116,18 +116,18 @@ def _algorithm(signer: Any) -> object:  # noqa: ANN401  # as above
     return signer["signature_algorithm"]["algorithm"].native
 
 
-def _signed(attributes: Any, content: bytes) -> bytes:  # noqa: ANN401  # as above
+def _signed(attributes: Any, content: bytes, audit: Audit) -> bytes:  # noqa: ANN401  # as above
     if len(attributes) == 0:
         return content
     values = [(each["type"].native, each["values"].native) for each in attributes]
     expected = {"content_type": ["data"], "message_digest": [hashlib.sha256(content).digest()]}
     named = {kind: value for kind, value in values if kind in expected}
-    if len(values) != len({kind for kind, _ in values}) or named != expected:
-        raise AttestationError(
-            Reason.SIGNATURE,
-            "The receipt's signed attributes are about other content.",
-            check="apple.receipt/2-digest",
-        )
+    audit.require(
+        "apple.receipt/2-digest",
+        len(values) == len({kind for kind, _ in values}) and named == expected,
+        Reason.SIGNATURE,
+        "The receipt's signed attributes are about other content.",
+    )
     # They stand there with the tag [0], and are signed as the SET they are.
     encoded: bytes = attributes.dump()
     return _SET_TAG + encoded[1:]

@@ -167,7 +167,7 @@ def examine_app_receipt(  # noqa: PLR0913  # as above, and the trail
 ) -> Receipt:
     """Do what :func:`verify_app_receipt` does, and leave the trail in ``audit``."""
     require_aware(now)
-    signed_data = read_signed_data(der)
+    signed_data = read_signed_data(der, audit)
     path = _require_signed(signed_data, policy, audit)
     fields = _read_fields(signed_data.content, audit)
     audit.require(
