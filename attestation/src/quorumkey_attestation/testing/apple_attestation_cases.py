@@ -1,4 +1,4 @@
-"""The cases A0 to A12 and A18 to A29: what is wrong with an attestation apart from its chain."""
+"""The cases A0 to A12, A22, A23 and A26 to A29: wrong nonces, keys, environments and objects."""
 
 from __future__ import annotations
 

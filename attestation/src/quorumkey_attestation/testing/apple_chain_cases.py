@@ -1,4 +1,4 @@
-"""The cases A13 to A17 and A30 to A39: what is wrong with an App Attest chain."""
+"""The cases A13 to A17 and A30 to A37: what is wrong with an App Attest chain."""
 
 from __future__ import annotations
 
