@@ -57,6 +57,10 @@ def load_chain(chain: Sequence[bytes], audit: Audit, *, least: int) -> list[x509
     Raises:
         AttestationError: ``broken_chain`` (their number) or ``malformed``.
     """
+    if not chain:
+        raise AttestationError(
+            Reason.BROKEN_CHAIN, "The chain has no certificates.", check="chain/1-count"
+        )
     audit.require(
         "chain/1-count",
         least <= len(chain) <= MAX_CERTIFICATES,
