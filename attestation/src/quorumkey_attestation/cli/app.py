@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorumkey_attestation.cli import harness, show, verify
+from quorumkey_attestation.cli import harness, mint, show, verify
 from quorumkey_attestation.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -44,6 +44,9 @@ def build() -> typer.Typer:
     app.callback()(_options)
     app.add_typer(
         _described(verify.app), name="verify", help="Judge evidence by a policy: accepted or not."
+    )
+    app.add_typer(
+        _described(mint.app), name="mint", help="Make evidence of the test PKI for an enrolment."
     )
     for part in (show.app, harness.app):
         app.add_typer(_described(part))
