@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from quorumkey_attestation.android.fetch import STATUS_URL
+from quorumkey_attestation.webauthn import FORMATS
 from quorumkey_relay.config import ENVIRONMENT_PREFIX, OPTIONS, ConfigError, Settings, load_settings
+from quorumkey_relay.option_kinds import AndroidApp
 
 PRODUCTION = {
     "mode": "production",
@@ -117,6 +120,17 @@ def test_unknown_variable_without_a_near_name() -> None:
         ("data_dir", "", "a path (it is '')"),
         ("trusted_proxies", "10.0.0.1/8", "networks such as 10.0.0.0/8 or 2001:db8::/32"),
         ("metrics_token", "short", "at least 16 printable ASCII characters."),
+        ("app_attest_apps", "com.example.approve", "app ids such as ABCDE12345.com.example"),
+        ("android_apps", "approve=" + "5a" * 32, "apps such as com.example.approve=SHA-256"),
+        ("android_apps", "com.example.approve", "a SHA-256 as 64 hex digits"),
+        ("android_boot_keys", "5a", "a SHA-256 as 64 hex digits, with or without colons"),
+        ("android_min_os_patch", "202613", "a year and month such as 202601 (it is '202613')"),
+        ("android_revocation", "http://status.example", "a path or an https address"),
+        ("android_revocation", "https://[::1", "a path or an https address"),
+        ("android_revocation", "https://a@b.example", "a path or an https address"),
+        ("android_revocation", "", "a path (it is '')"),
+        ("webauthn_formats", "none,android-safetynet", "none or packed or tpm or android-key"),
+        ("attestation_floor", "none", "software or passkey or tee"),
     ],
 )
 def test_bad_value(name: str, text: str, expected: str) -> None:
@@ -258,3 +272,100 @@ def test_configured_origins_are_the_audiences() -> None:
     settings = load_settings({}, {**PRODUCTION, "origins": "https://a.example,https://b.example"})
 
     assert settings.audiences == {"https://a.example", "https://b.example"}
+
+
+# Attestation
+
+SIGNER = "5a" * 32
+
+
+def test_what_apps_count_is_read() -> None:
+    """App ids, packages with their signers as keytool writes them, months and locations."""
+    settings = load_settings(
+        {},
+        {
+            "app_attest_apps": "ABCDE12345.com.example.approve,ABCDE12345.com.example.other",
+            "android_apps": "com.example.approve=" + ":".join(["5A"] * 32),
+            "android_boot_keys": SIGNER.upper(),
+            "android_min_os_patch": "202601",
+            "android_revocation": "status.json",
+            "webauthn_formats": "none,packed",
+        },
+    )
+
+    assert settings.app_attest_apps == (
+        "ABCDE12345.com.example.approve",
+        "ABCDE12345.com.example.other",
+    )
+    assert settings.android_apps == (AndroidApp("com.example.approve", SIGNER),)
+    assert str(settings.android_apps[0]) == f"com.example.approve={SIGNER}"
+    assert settings.android_boot_keys == (SIGNER,)
+    assert settings.android_min_os_patch == 202601
+    assert settings.android_revocation == Path("status.json")
+    assert settings.webauthn_formats == ("none", "packed")
+
+
+def test_the_revocation_list_is_google_s_unless_told() -> None:
+    """The default is the address that Google publishes, and any https address may stand there."""
+    elsewhere = "https://mirror.example/status?tenant=1"
+
+    assert load_settings({}, {}).android_revocation == STATUS_URL
+    assert load_settings({}, {"android_revocation": elsewhere}).android_revocation == elsewhere
+
+
+def test_the_webauthn_formats_are_the_verifier_s() -> None:
+    """Every format that can be judged can be configured, and no other."""
+    everything = ",".join(sorted(FORMATS))
+
+    assert FORMATS == frozenset(
+        load_settings({}, {"webauthn_formats": everything}).webauthn_formats
+    )
+
+
+@pytest.mark.parametrize(
+    "reaching",
+    [
+        {"attestation_floor": "tee"},
+        {"attestation_floor": "passkey", "webauthn_formats": ""},
+        {"attestation_floor": "secure_enclave", "android_apps": f"com.example.a={SIGNER}"},
+        {"attestation_floor": "strongbox", "app_attest_apps": "ABCDE12345.com.example.a"},
+        {"webauthn_formats": "packed", "webauthn_roots": "makers.pem"},
+        {"webauthn_formats": "android-key"},
+    ],
+    ids=["apple passkeys", "any passkey", "android", "iphone", "makers", "android passkeys"],
+)
+def test_a_floor_that_some_device_reaches_starts(reaching: dict[str, str]) -> None:
+    """Attestation may be required where at least one accepted format reaches the floor."""
+    assert load_settings({}, {"attestation": "required", **reaching}).attestation == "required"
+
+
+@pytest.mark.parametrize(
+    "short",
+    [
+        {"attestation_floor": "secure_enclave"},
+        {"attestation_floor": "strongbox", "webauthn_formats": "none,packed,apple"},
+        {"webauthn_formats": "none,packed"},
+        {"webauthn_formats": ""},
+    ],
+    ids=["passkeys alone", "passkeys named", "no root", "no format"],
+)
+def test_a_floor_that_no_device_reaches_is_refused(short: dict[str, str]) -> None:
+    """Required attestation that nobody could give is a mistake, found at the start."""
+    (problem,) = problems_of({}, {"attestation": "required", **short})
+
+    assert problem.startswith("No device can reach the attestation_floor ")
+    assert "app_attest_apps or android_apps" in problem
+
+
+def test_a_floor_without_required_attestation_is_refused() -> None:
+    """A floor that would count for nothing is told."""
+    assert problems_of({}, {"attestation": "preferred", "attestation_floor": "tee"}) == (
+        "attestation_floor counts only where attestation is required.",
+    )
+
+
+def test_production_refuses_test_roots() -> None:
+    """Evidence of tests never counts in production."""
+    assert problems_of({}, {**PRODUCTION, "unsafe_test_root": "roots.pem"}) == (
+        "In production, unsafe_test_root is not allowed.",
+    )

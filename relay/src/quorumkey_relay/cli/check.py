@@ -17,6 +17,7 @@ from quorumkey.protocol.limits import MAX_STATEMENT_BYTES
 from quorumkey_relay.cli.access import existing, has_database
 from quorumkey_relay.cli.output import FAILED, Refused
 from quorumkey_relay.clock import SystemClock
+from quorumkey_relay.config import ConfigError
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.identity.files import UnsafeFileError
 from quorumkey_relay.identity.relaykeys import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.config import Settings
 
 _PROBLEMS: Final = (
+    ConfigError,
     OSError,
     ProtocolError,
     Refused,
@@ -98,7 +100,13 @@ def _findings(settings: Settings) -> Generator[Finding]:
 
 
 def _configuration(settings: Settings) -> str:
-    return f"{settings.mode}, reached at {settings.url}"
+    from quorumkey_relay.attestation.policies import (  # noqa: PLC0415 - loaded for this alone
+        policies_of,
+    )
+
+    policies_of(settings)
+    unsafe = "" if settings.unsafe_test_root is None else ", UNSAFE: evidence of tests counts"
+    return f"{settings.mode}, reached at {settings.url}{unsafe}"
 
 
 def _folder(settings: Settings) -> str:

@@ -22,7 +22,9 @@ def serve(settings: Settings, *, out: Output) -> None:
     """Serve until SIGINT or SIGTERM; say where once calls are answered."""
     from quorumkey_relay import server  # noqa: PLC0415 - half a second that others need not wait
     from quorumkey_relay.app import build  # noqa: PLC0415 - as above
+    from quorumkey_relay.attestation.policies import policies_of  # noqa: PLC0415 - as above
 
+    policies_of(settings)  # so that a file of roots that is wrong is told as what it is
     _refuse_a_second(settings.data_dir)
     is_new = not has_database(settings.data_dir)
     made: list[Relay] = []
@@ -64,9 +66,15 @@ def _say(relay: Relay, out: Output, *, is_new: bool) -> None:
             "mode": settings.mode,
             "data_dir": str(settings.data_dir),
             "pid": os.getpid(),
+            **({} if settings.unsafe_test_root is None else {"unsafe_test_root": True}),
         }
     )
     out.line(f"Serving {settings.url} ({settings.mode}), relay {fingerprint}. Ctrl-C stops it.")
+    if settings.unsafe_test_root is not None:
+        out.line(
+            f"UNSAFE: evidence under the roots in {settings.unsafe_test_root} counts as genuine.",
+            style="bold red",
+        )
     if is_new:
         out.line("There is no integrator yet; in another terminal:")
         out.line(f"  quorumkey-relay init --data-dir {settings.data_dir} --integrator NAME")
