@@ -76,13 +76,10 @@ class TrustAnchors:
         """Return the configured root that has this key, or None."""
         return self._by_spki.get(spki)
 
-    def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
-        """Return the configured roots whose subject is ``certificate``'s issuer."""
-        try:
-            issuer = certificate.issuer
-        except (ValueError, TypeError, Warning):  # names are parsed when they are asked for
-            return ()
-        return tuple(root for root in self._by_spki.values() if root.subject == issuer)
+    @property
+    def roots(self) -> Mapping[bytes, Certificate]:
+        """The configured roots by their keys, each key's first."""
+        return self._by_spki
 
     def denies(self, spki: bytes) -> bool:
         """Say whether a root key is refused however it was configured."""

@@ -15,7 +15,6 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from quorumkey_attestation.anchors import subject_public_key_info
 from quorumkey_attestation.errors import AttestationError, Reason
@@ -123,11 +122,7 @@ def resolve_anchor(
     path = certificates if root is None else [*certificates[:last], root]
     if root is None and not anchors.denies(spki):
         issuer = next(
-            (
-                each
-                for each in anchors.issuers_of(certificates[last])
-                if _is_issued(certificates[last], each)
-            ),
+            (each for each in anchors.roots.items() if _is_issued(certificates[last], each[1])),
             None,
         )
         audit.require(
@@ -138,8 +133,8 @@ def resolve_anchor(
             index=last,
         )
         if issuer is not None:
-            path = [*certificates, issuer]
-            spki = subject_public_key_info(issuer.public_bytes(Encoding.DER))
+            spki, root = issuer
+            path = [*certificates, root]
     audit.require(
         "chain/4-denied",
         not anchors.denies(spki),
