@@ -243,7 +243,8 @@ def _require_chain(
     audit.require(
         "apple.attestation/1-leaf",
         not any(
-            isinstance(extension.value, x509.BasicConstraints) and extension.value.ca
+            # By its exact type: these are abstract base classes, whose isinstance is a search.
+            type(extension.value) is x509.BasicConstraints and extension.value.ca
             for extension in chain.extensions_of(leaf, 0)
         ),
         Reason.BROKEN_CHAIN,
@@ -296,8 +297,9 @@ def _require_nonce(leaf: x509.Certificate, nonce: bytes, audit: Audit) -> None:
 
 def _extension(leaf: x509.Certificate, oid: x509.ObjectIdentifier) -> bytes | None:
     for extension in chain.extensions_of(leaf, 0):
-        if extension.oid == oid and isinstance(extension.value, x509.UnrecognizedExtension):
-            return extension.value.value
+        value = extension.value
+        if type(value) is x509.UnrecognizedExtension and value.oid == oid:
+            return value.value
     return None
 
 
