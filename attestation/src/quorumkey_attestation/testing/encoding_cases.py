@@ -9,9 +9,21 @@ from cryptography import x509
 
 from quorumkey_attestation.android.provisioning import PROVISIONING_INFO_OID
 from quorumkey_attestation.errors import Reason
-from quorumkey_attestation.testing import android, android_case, apple_case, play_cases
+from quorumkey_attestation.testing import (
+    android,
+    android_case,
+    apple_case,
+    encoding_webauthn_cases,
+    play_cases,
+    webauthn_case,
+)
 from quorumkey_attestation.testing.android_case import Refusal, attested
-from quorumkey_attestation.testing.apple_case import attestation_case, base_attestation
+from quorumkey_attestation.testing.apple_case import (
+    assertion_case,
+    attestation_case,
+    base_assertion,
+    base_attestation,
+)
 from quorumkey_attestation.testing.cbor_encoding import (
     Encoded,
     array_head,
@@ -54,6 +66,8 @@ def cases() -> tuple[Case, ...]:
     return (
         attestation_case("E0a", "App Attest, as it is minted", base_attestation()),
         android_case.accepted("E0b", "Android, as it is minted", attested()),
+        assertion_case("E0c", "App Attest's assertion, as it is minted", base_assertion()),
+        *encoding_webauthn_cases.controls(),
         *_members(),
         *_numbers(),
         *_kinds(),
@@ -76,7 +90,9 @@ def judge(case: Case, audit: Audit) -> object:
         return apple_case.judge_receipt(case, audit)
     if case.procedure == "android":
         return android_case.judge(case, audit)
-    return play_cases.judge(case, audit)
+    if case.procedure == "play":
+        return play_cases.judge(case, audit)
+    return webauthn_case.judge(case, audit)
 
 
 def _object_case(number: str, title: str, encoded: bytes, refusal: Refusal) -> Case:

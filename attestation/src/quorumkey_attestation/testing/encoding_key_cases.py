@@ -14,7 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorumkey_attestation.errors import Reason
-from quorumkey_attestation.testing import android, android_case, pki, play
+from quorumkey_attestation.testing import (
+    android,
+    android_case,
+    encoding_webauthn_cases,
+    pki,
+    play,
+)
 from quorumkey_attestation.testing.android_case import DEVICE_KEY, Refusal, attested
 from quorumkey_attestation.testing.android_description import CHALLENGE
 from quorumkey_attestation.testing.apple import cose_key
@@ -53,9 +59,12 @@ _UNKNOWN_ALGORITHM: Final = bytes.fromhex("0603883701")
 def key_cases() -> tuple[Case, ...]:
     """Return the cases in the order of their numbers."""
     return (
-        assertion_case("E0c", "App Attest's assertion, as it is minted", base_assertion()),
         *_signatures(),
+        *encoding_webauthn_cases.signature_cases(),
+        *_either_s(),
+        encoding_webauthn_cases.high_s_case(),
         *_points(),
+        *encoding_webauthn_cases.point_cases(),
         *_algorithms(),
         *_random(),
     )
@@ -66,7 +75,6 @@ def _signatures() -> tuple[Case, ...]:
     key = pki.private_key(assertion.label)
     nonce = assertion.nonce(assertion.authenticator_data)
     r, s = decode_dss_signature(pki.sign(key, nonce))
-    low, high = min(s, _ORDER - s), max(s, _ORDER - s)
     positive_r = b"\0" + r.to_bytes(_COORDINATE)
     spellings: Mapping[str, bytes] = {
         "a length in two octets": with_long_length(_SEQUENCE, integer(r) + integer(s), 1),
@@ -78,7 +86,7 @@ def _signatures() -> tuple[Case, ...]:
         "r and s are 0": sequence(integer(0), integer(0)),
         "nothing": b"",
     }
-    refused = [
+    return tuple(
         assertion_case(
             f"E7{letter}",
             f"signature: {title}",
@@ -88,17 +96,30 @@ def _signatures() -> tuple[Case, ...]:
             control="E0c",
         )
         for letter, (title, signature) in zip("abcdefgh", spellings.items(), strict=True)
-    ]
-    accepted = [
-        # A device signs with either; that somebody else can turn one into the other gains nothing,
-        # because what makes an assertion count once is its counter and never its octets.
-        replace(assertion_case(number, title, assertion.encode(signature=signature)), control="E0c")
-        for number, title, signature in (
-            ("E8a", "the high s is accepted", encode_dss_signature(r, high)),
-            ("E8b", "the low s is accepted", encode_dss_signature(r, low)),
+    )
+
+
+def _either_s() -> tuple[Case, ...]:
+    """Return E8: a device sends either s, and both are accepted.
+
+    That somebody else can turn one into the other gains nothing: what makes an assertion count
+    once is its counter, never its octets.
+    """
+    assertion = base_assertion()
+    key = pki.private_key(assertion.label)
+    r, s = decode_dss_signature(pki.sign(key, assertion.nonce(assertion.authenticator_data)))
+    return tuple(
+        replace(
+            assertion_case(
+                number, title, assertion.encode(signature=encode_dss_signature(r, either))
+            ),
+            control="E0c",
         )
-    ]
-    return (*refused, *accepted)
+        for number, title, either in (
+            ("E8a", "the high s is accepted", max(s, _ORDER - s)),
+            ("E8b", "the low s is accepted", min(s, _ORDER - s)),
+        )
+    )
 
 
 def _public_key_info(point: bytes) -> bytes:
@@ -309,4 +330,5 @@ def _random() -> tuple[Case, ...]:
             "play.decode/2-json",
             has_reading=False,
         ),
+        *encoding_webauthn_cases.random_cases(noise),
     )
