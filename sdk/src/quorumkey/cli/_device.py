@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from quorumkey.cli._attestation import AttestationCommandOption, attest_by
 from quorumkey.cli._device_options import (
     DEFAULT_HOME,
     HomeOption,
@@ -64,6 +65,7 @@ def enroll(  # noqa: PLR0913 - one argument for each option
     home: HomeOption = DEFAULT_HOME,
     relay: RelayOption = None,
     http_host: HttpHostOption = None,
+    attestation_command: AttestationCommandOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,16 +73,21 @@ def enroll(  # noqa: PLR0913 - one argument for each option
 
     Shows who wants to pair, then pins the relay's key and makes a key of its own
     for that relay. A link carries a secret: pass - to keep it out of the list of
-    processes. With a typed code, compare the relay's pictogram.
+    processes. With a typed code, compare the relay's pictogram. A key in a file is
+    proved to live nowhere; --attestation-command is for relays that accept evidence
+    of tests.
     Exit status: 0 paired, 1 refused or failed, 2 usage, 130 interrupted.
 
     Examples:
       quorumkey device enroll 'https://relay.example.com/app/pair#code=…&relay=…&secret=…'
       quorumkey device enroll 7Q4M-2XKD-90FZ --relay https://relay.example.com
+      quorumkey device enroll 'http://127.0.0.1:8080/app/pair#…'
+        --attestation-command 'quorumkey-attest mint android-key --level strongbox'
     """
     if pairing == "-":
         pairing = sys.stdin.readline(_MAX_LINK_CHARS).strip()
     out = Output(as_json=as_json)
+    attest = None if attestation_command is None else attest_by(attestation_command)
     device = device_at(home, relay, http_host)
     preview = asyncio.run(device.preview(pairing))
     _show_preview(out, preview)
@@ -89,7 +96,7 @@ def enroll(  # noqa: PLR0913 - one argument for each option
         raise typer.Exit(FAILED)
 
     async def work(device: SoftwareDevice) -> Enrolled:
-        return await device.enroll(pairing, preview=preview)
+        return await device.enroll(pairing, preview=preview, attest=attest)
 
     enrolled = run_device(device, work)
     out.json(
@@ -105,6 +112,8 @@ def enroll(  # noqa: PLR0913 - one argument for each option
     # The device's own pictogram is drawn here, not taken from the relay.
     out.line(f"Paired with {party_text(enrolled.integrator)}.")
     out.rows([("Device", enrolled.fingerprint), ("Pictogram", pictogram_of(enrolled.fingerprint))])
+    if attest is not None:
+        out.rows([("Assurance", visible(enrolled.assurance))])
 
 
 def _show_preview(out: Output, preview: PairingPreview) -> None:

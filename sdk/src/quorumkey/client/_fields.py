@@ -65,6 +65,13 @@ class Fields:
             raise self._misfit(name, "is no integer")
         return value
 
+    def flag(self, name: str) -> bool:
+        """A boolean, false where the member is absent."""
+        value = self.raw(name) if self.has(name) else False
+        if not isinstance(value, bool):
+            raise self._misfit(name, "is no boolean")
+        return value
+
     def time(self, name: str) -> int:
         """A time of the protocol, as seconds since the epoch."""
         try:

@@ -73,6 +73,7 @@ class Info:
         passkeys: the relying party of its web app, by its own word; None where it names none.
         successions: its signed key changes, oldest first.
         time: its clock.
+        unsafe_test_root: whether it takes evidence for genuine that anybody can make.
     """
 
     relay: str
@@ -84,6 +85,7 @@ class Info:
     passkeys: PasskeyPolicy | None
     successions: tuple[Envelope, ...]
     time: int
+    unsafe_test_root: bool = False
 
     @staticmethod
     def parse(fields: Fields) -> Info:
@@ -105,6 +107,7 @@ class Info:
             passkeys=passkeys,
             successions=tuple(envelope_of(value) for value in fields.items("successions")),
             time=fields.time("time"),
+            unsafe_test_root=fields.flag("unsafe_test_root"),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quorumkey.device._api import Answered, Enrolled, PairingPreview
+from quorumkey.device.attesting import Attest, AttestationChallenge
 from quorumkey.device.decisions import Choice
 from quorumkey.device.errors import (
     DeviceError,
@@ -29,6 +30,8 @@ from quorumkey.device.visible import visible, visible_json
 
 __all__ = [
     "Answered",
+    "Attest",
+    "AttestationChallenge",
     "Choice",
     "Connected",
     "DeviceError",

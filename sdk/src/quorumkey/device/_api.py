@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quorumkey.client._fields import Fields
     from quorumkey.client.models import Page
     from quorumkey.protocol.dsse import Envelope
+    from quorumkey.protocol.encoding import JsonValue
     from quorumkey.protocol.keys import PublicKey
     from quorumkey.protocol.statements import Party
 
@@ -151,9 +152,11 @@ def make_nonce() -> Call[Nonce]:
     return post("/v1/device/challenge", {}, _json(Nonce.parse), repeatable=True)
 
 
-def enroll(envelope: Envelope) -> Call[Enrolled]:
+def enroll(envelope: Envelope, attestation: JsonValue = None) -> Call[Enrolled]:
     """``POST /v1/device/enroll``; its nonce is spent, so it is not sent twice."""
-    body = {"envelope": envelope.to_json()}
+    body: dict[str, JsonValue] = {"envelope": envelope.to_json()}
+    if attestation is not None:
+        body["attestation"] = attestation
     return post("/v1/device/enroll", body, _json(Enrolled.parse), repeatable=False)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from quorumkey.client._calls import get_info
 from quorumkey.client._drivers import DEFAULT_TIMEOUT_SECONDS, AsyncDriver
-from quorumkey.client._exchange import RetryPolicy, exchange
+from quorumkey.client._exchange import Call, RetryPolicy, exchange
 from quorumkey.device import _api
 from quorumkey.device.errors import RelayMismatchError
 from quorumkey.device.review import Reviewer
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from quorumkey.client._exchange import Call
     from quorumkey.client.address import RelayAddress
     from quorumkey.client.models import Info
     from quorumkey.device._api import Nonce, SessionToken
@@ -158,7 +157,7 @@ class RelaySession:
         if pins != self.record.pins:
             self.save(replace(self.record, pins=pins))
 
-    async def signed(self, build: Callable[[Nonce], Call[T]]) -> T:
+    async def signed(self, build: Callable[[Nonce], Call[T] | Awaitable[Call[T]]]) -> T:
         """Make a call whose envelope holds a nonce, with a new nonce for each attempt.
 
         A nonce is spent at its first presentation, whatever the outcome (PROTOCOL §3), so an
@@ -169,7 +168,9 @@ class RelaySession:
             nonce = await self.connection.call(_api.make_nonce())
             await self.trust(nonce.relay_public_key.fingerprint)
             try:
-                return await self.connection.call_once(build(nonce))
+                made = build(nonce)
+                call = made if isinstance(made, Call) else await made
+                return await self.connection.call_once(call)
             except UnexpectedAnswerError:
                 raise
             except (TransportError, RelayError, RateLimitedError, GoneError) as error:

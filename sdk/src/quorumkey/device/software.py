@@ -18,7 +18,9 @@ from quorumkey.client.pins import RelayPins
 from quorumkey.device import _api
 from quorumkey.device.answering import answer
 from quorumkey.device.decisions import Choice
-from quorumkey.device.errors import NotPairedError, RelayMismatchError
+from quorumkey.device.enrolling import check_enrolled, wrong_relay
+from quorumkey.device.enrolling import enroll as send
+from quorumkey.device.errors import NotPairedError
 from quorumkey.device.home import DeviceHome, RelayRecord
 from quorumkey.device.identity import Identity
 from quorumkey.device.pairing_link import PairingLink
@@ -27,7 +29,6 @@ from quorumkey.errors import (
     ApiError,
     ConfigurationError,
     PermissionDeniedError,
-    UnexpectedAnswerError,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from quorumkey.device._api import Answered, Enrolled, PairingPreview
+    from quorumkey.device.attesting import Attest
     from quorumkey.device.events import DeviceEvent
     from quorumkey.device.home import RelayFolder
     from quorumkey.device.listener import Listener, Show
@@ -129,13 +131,22 @@ class SoftwareDevice:
         finally:
             await connection.close()
 
-    async def enroll(self, pairing: str, *, preview: PairingPreview | None = None) -> Enrolled:
+    async def enroll(
+        self,
+        pairing: str,
+        *,
+        preview: PairingPreview | None = None,
+        attest: Attest | None = None,
+    ) -> Enrolled:
         """Pair this device: pin the relay, make a key for it, bind it to the link's secret.
 
         Args:
             pairing: a pairing link, or a typed code (with `relay_url`).
             preview: what `preview` answered and the person agreed to; the relay must still be
                 that one.
+            attest: makes the evidence of where the key lives, for the nonce and the key that it is
+                given; called in a thread, once for each attempt. None sends no evidence. What it
+                raises is raised here.
 
         Raises:
             ConfigurationError: `pairing` is neither a link nor a code.
@@ -151,15 +162,15 @@ class SoftwareDevice:
             seen = preview or await self._preview(connection, link)
             session = await self._prepare(connection, link, seen)
             try:
-                enrolled = await _enroll(session, link)
+                enrolled = await send(session, link, attest)
             except PermissionDeniedError as error:
                 if error.code != _REVOKED or session.record.integrators:
                     raise
                 # A revoked key never enrols again (PROTOCOL §4.5); a new one may.
                 key = session.folder.renew_key()
                 session = RelaySession(connection, session.folder, session.record, key)
-                enrolled = await _enroll(session, link)
-            _check_enrolled(enrolled, session, seen)
+                enrolled = await send(session, link, attest)
+            check_enrolled(enrolled, session, seen)
             record = session.record
             others = tuple(i for i in record.integrators if i.id != enrolled.integrator.id)
             session.save(replace(record, integrators=(*others, enrolled.integrator)))
@@ -310,7 +321,7 @@ class SoftwareDevice:
         preview = await connection.call(_api.preview_pairing(link.code))
         known = self._home.at(link.address)
         if known is None and link.relay is not None and preview.relay != link.relay:
-            raise _wrong_relay(link)
+            raise wrong_relay(link)
         return preview
 
     async def _prepare(
@@ -327,7 +338,7 @@ class SoftwareDevice:
         nonce = await connection.call(_api.make_nonce())
         fingerprint = nonce.relay_public_key.fingerprint
         if fingerprint != preview.relay or (link.relay or fingerprint) != fingerprint:
-            raise _wrong_relay(link)
+            raise wrong_relay(link)
         pins = RelayPins.of((nonce.relay_public_key,))
         self._home.prepare()
         folder = self._home.folder_for(pins)
@@ -367,31 +378,3 @@ def _listener(session: RelaySession, show: Show) -> Listener:
             "Listening needs the extra cli: pip install 'quorumkey[cli]'."
         ) from None
     return Listener(session, show)
-
-
-async def _enroll(session: RelaySession, link: PairingLink) -> Enrolled:
-    return await session.signed(
-        lambda nonce: _api.enroll(
-            session.signer.enrollment(
-                relay=nonce.relay_public_key.fingerprint,
-                nonce=nonce.nonce,
-                pairing_code=link.code,
-                secret=link.secret,
-            )
-        )
-    )
-
-
-def _wrong_relay(link: PairingLink) -> RelayMismatchError:
-    return RelayMismatchError(
-        f"The relay at {link.address.base} is not the one the pairing is for; nothing was sent."
-    )
-
-
-def _check_enrolled(enrolled: Enrolled, session: RelaySession, preview: PairingPreview) -> None:
-    if enrolled.fingerprint != session.signer.fingerprint:
-        raise UnexpectedAnswerError("The relay enrolled another key than this device's.")
-    if all(pin.key.base64 != enrolled.relay_public_key for pin in session.record.pins.pins):
-        raise RelayMismatchError("The relay answered with another key than the pinned one.")
-    if enrolled.integrator.id != preview.integrator.id:
-        raise UnexpectedAnswerError("The relay paired this device with another integrator.")

@@ -1,0 +1,67 @@
+"""Sending an enrolment, and looking at its answer (PROTOCOL §4.3)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from quorumkey.device import _api
+from quorumkey.device.attesting import AttestationChallenge
+from quorumkey.device.errors import RelayMismatchError
+from quorumkey.errors import UnexpectedAnswerError
+from quorumkey.protocol.encoding import b64decode
+from quorumkey.protocol.limits import NONCE_BYTES
+
+if TYPE_CHECKING:
+    from quorumkey.client._exchange import Call
+    from quorumkey.device._api import Enrolled, Nonce, PairingPreview
+    from quorumkey.device.attesting import Attest
+    from quorumkey.device.pairing_link import PairingLink
+    from quorumkey.device.session import RelaySession
+
+__all__ = ["check_enrolled", "enroll", "wrong_relay"]
+
+
+async def enroll(session: RelaySession, link: PairingLink, attest: Attest | None) -> Enrolled:
+    """Enrol with a new nonce for each attempt, and with evidence for that nonce."""
+
+    async def build(nonce: Nonce) -> Call[Enrolled]:
+        attestation = None
+        if attest is not None:
+            challenge = AttestationChallenge(
+                nonce=b64decode(nonce.nonce, field="nonce", length=NONCE_BYTES),
+                device_public_key=session.signer.key.public_key,
+            )
+            # In a thread: whoever makes evidence may take its time.
+            attestation = await asyncio.to_thread(attest, challenge)
+        envelope = session.signer.enrollment(
+            relay=nonce.relay_public_key.fingerprint,
+            nonce=nonce.nonce,
+            pairing_code=link.code,
+            secret=link.secret,
+        )
+        return _api.enroll(envelope, attestation)
+
+    return await session.signed(build)
+
+
+def wrong_relay(link: PairingLink) -> RelayMismatchError:
+    """What is raised where another relay answers than the link names."""
+    return RelayMismatchError(
+        f"The relay at {link.address.base} is not the one the pairing is for; nothing was sent."
+    )
+
+
+def check_enrolled(enrolled: Enrolled, session: RelaySession, preview: PairingPreview) -> None:
+    """Compare the answer with what was sent.
+
+    Raises:
+        RelayMismatchError: it names another relay key than the pinned one.
+        UnexpectedAnswerError: it is about another key or integrator.
+    """
+    if enrolled.fingerprint != session.signer.fingerprint:
+        raise UnexpectedAnswerError("The relay enrolled another key than this device's.")
+    if all(pin.key.base64 != enrolled.relay_public_key for pin in session.record.pins.pins):
+        raise RelayMismatchError("The relay answered with another key than the pinned one.")
+    if enrolled.integrator.id != preview.integrator.id:
+        raise UnexpectedAnswerError("The relay paired this device with another integrator.")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import functools
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.sdk.cli.terminal import type_in
+from tests.sdk.device.phones import Desk
+from tests.sdk.relay_double import body_of
+
+from quorumkey.cli import _attestation, _device_options
+from quorumkey.device import SoftwareDevice
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sdk.cli.terminal import Done
+
+ENROLL = "POST /v1/device/enroll"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A device whose commands talk to a relay in memory."""
+    made = Desk(tmp_path / "home")
+    device = functools.partial(SoftwareDevice, ports=made.ports)
+    monkeypatch.setattr(_device_options, "SoftwareDevice", device)
+    return made
+
+
+def program(*lines: str) -> str:
+    """A command that runs these lines of Python."""
+    return shlex.join([sys.executable, "-c", "\n".join(lines)])
+
+
+def enroll(desk: Desk, command: str) -> Done:
+    """Enrol with the evidence that a command makes."""
+    options = ("--yes", "--home", desk.home, "--attestation-command", command)
+    return type_in("device", "enroll", desk.link, *options)
+
+
+def test_a_program_makes_the_evidence(desk: Desk) -> None:
+    """It reads nonce and key and writes the attestation; the level is shown."""
+    done = enroll(
+        desk,
+        program(
+            "import json, sys",
+            "asked = json.load(sys.stdin)",
+            "print(json.dumps({'format': 'android-key', 'chain': sorted(asked)}))",
+        ),
+    )
+
+    (call,) = [call for call in desk.relay.calls if call.url.path.endswith("enroll")]
+    assert {"format": "android-key", "chain": ["device_public_key", "nonce"]} == body_of(call)[
+        "attestation"
+    ]
+    assert (0, True) == (done.status, "Assurance   none" in done.out)
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("", "is empty"),
+        ("'", "cannot be read"),
+        ("/nonexistent/program", "cannot be run"),
+        (program("raise SystemExit(3)"), "failed with status 3"),
+        (program("print('no JSON')"), "wrote no JSON"),
+        (program("print('[]')"), "no object with a format"),
+        (program("print('{}')"), "no object with a format"),
+    ],
+    ids=["empty", "unquoted", "missing", "failing", "text", "list", "without format"],
+)
+def test_a_program_that_makes_none_is_told(desk: Desk, command: str, problem: str) -> None:
+    """A sentence says what it did instead, and nothing is enrolled."""
+    done = enroll(desk, command)
+
+    assert 0 != done.status
+    assert problem in done.err
+    assert ENROLL not in desk.relay.seen()
+
+
+def test_a_program_that_takes_too_long_is_ended(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person does not wait for ever."""
+    monkeypatch.setattr(_attestation, "COMMAND_SECONDS", 0.01)
+
+    done = enroll(desk, program("import time", "time.sleep(60)"))
+
+    assert "took more than" in done.err
