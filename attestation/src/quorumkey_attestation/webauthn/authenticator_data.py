@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from quorumkey_attestation.cbor import decode_first
 from quorumkey_attestation.errors import AttestationError, Reason
@@ -36,8 +35,7 @@ _ATTESTED: Final = 0x40
 _EXTENSIONS: Final = 0x80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttestedCredential:
+class AttestedCredential(NamedTuple):
     """A new credential (section 6.5.1).
 
     Attributes:
@@ -53,8 +51,7 @@ class AttestedCredential:
     key_members: dict[CborKey, CborValue]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticatorData:
+class AuthenticatorData(NamedTuple):
     """What stands at the start of all authenticator data.
 
     Attributes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from quorumkey_attestation.cbor import CborKey, CborValue
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Registered", "Verdict"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class Registered(NamedTuple):
     """What an attestation statement is about.
 
     Attributes:
@@ -45,8 +43,7 @@ class Registered:
         return self.authenticator_data + self.client_data_hash
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a statement proves.
 
     Attributes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorumkey_attestation.android.verification import examine_android_key
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from quorumkey_attestation.android.revocation import RevocationList
     from quorumkey_attestation.audit import Audit
     from quorumkey_attestation.cbor import CborKey, CborValue
-    from quorumkey_attestation.webauthn.policy import WebAuthnPolicy
+    from quorumkey_attestation.webauthn.policy import CredentialPublicKey, WebAuthnPolicy
     from quorumkey_attestation.webauthn.registered import Registered
 
 __all__ = ["examine_statement"]
@@ -267,9 +268,7 @@ def _android_key(
         policy=policy.effective_android,
         revocation=revocation,
         now=now,
-        public_key=registered.public_key.public_bytes(
-            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        ),
+        public_key=_comparable(registered.public_key),
         audit=audit,
     )
     audit.require(
@@ -285,6 +284,12 @@ def _android_key(
 _PROCEDURES: Final[Mapping[str, Callable[[Registered, TrustAnchors, datetime, Audit], Verdict]]] = (
     MappingProxyType({"none": _none, "packed": _packed, "tpm": _tpm, "fido-u2f": _fido_u2f})
 )
+
+
+def _comparable(key: CredentialPublicKey) -> EllipticCurvePublicKey | bytes:
+    if isinstance(key, EllipticCurvePublicKey):
+        return key
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _chain_in(statement: Mapping[CborKey, CborValue], check: str) -> list[bytes]:
