@@ -6,6 +6,7 @@ the reading before and the writing after.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,7 @@ def _app_attestation(evidence: AppleEvidence, question: Question) -> Verdict:
         kind="App Attest attestation",
         level=Assurance.SECURE_ENCLAVE,
         facts={
-            "key_id": key.key_id.hex(),
+            "key_id": b64encode(key.key_id).decode(),
             "public_key": key.point.hex(),
             "app_id": key.app_id,
             "environment": key.environment,

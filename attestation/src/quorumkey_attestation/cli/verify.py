@@ -288,7 +288,8 @@ def _tell(judge: Callable[[], Verdict], question: Question, out: Output) -> None
     out.rows((name, _said(value)) for name, value in verdict.facts.items() if value is not None)
     out.rows(("quirk", quirk) for quirk in verdict.quirks)
     out.rows([("checks", str(len(verdict.checks)))])
-    out.rows(("", f"  {check}") for check in verdict.checks)
+    for check in verdict.checks:
+        out.line(f"  {check}")
 
 
 def _tell_refusal(refused: AttestationError, out: Output) -> None:
