@@ -145,6 +145,13 @@ def _controls() -> tuple[Case, ...]:
             control=None,
             settings=settings_of(_STRICT),
         ),
+        payload_case(
+            "P0e",
+            "a policy under which no app may overlay",
+            {},
+            control=None,
+            settings=settings_of({**_STRICT, "access_risk": "none"}),
+        ),
     )
 
 
@@ -328,7 +335,7 @@ def _risk_case(
         {"environmentDetails": {"appAccessRiskVerdict": {"appsDetected": risks}}},
         Reason.VERDICT,
         check,
-        control="P0d",
+        control="P0d" if allowed == "known_only" else "P0e",
         settings=settings_of({**_STRICT, "access_risk": allowed}),
     )
 
