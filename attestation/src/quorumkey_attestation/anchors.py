@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from quorumkey_attestation import der, roots
+from quorumkey_attestation import roots
+from quorumkey_attestation.certificate_layout import read_layout
 from quorumkey_attestation.testing_roots import TEST_ROOT_SPKI_SHA256
 
 if TYPE_CHECKING:
@@ -32,14 +33,7 @@ def subject_public_key_info(certificate: bytes) -> bytes:
     Raises:
         AttestationError: ``malformed``.
     """
-    fields = der.Reader(der.Reader(certificate, "certificate").content(der.SEQUENCE), "certificate")
-    fields = der.Reader(fields.content(der.SEQUENCE), "certificate")
-    first = fields.read()
-    if first.tag == der.context(0):  # the version, absent in version 1
-        fields.read()
-    for _ in ("signature", "issuer", "validity", "subject"):
-        fields.content(der.SEQUENCE)
-    return fields.read_encoded(der.SEQUENCE)
+    return read_layout(certificate).public_key_info
 
 
 @dataclass(frozen=True, slots=True)

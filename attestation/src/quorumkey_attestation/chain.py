@@ -15,8 +15,10 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from quorumkey_attestation.anchors import subject_public_key_info
+from quorumkey_attestation.certificate_layout import CertificateLayout, read_layout
 from quorumkey_attestation.errors import AttestationError, Reason
 
 if TYPE_CHECKING:
@@ -156,13 +158,14 @@ def resolve_anchor(
     return path
 
 
-def require_issued(
+def require_issued(  # noqa: PLR0913  # what a caller knows of a path, each part optional
     path: Sequence[x509.Certificate],
     audit: Audit,
     *,
     tolerated_non_ca: frozenset[int] = frozenset(),
     understood: frozenset[str] = frozenset(),
     anchored: bool = False,
+    encoded: Sequence[bytes] = (),
 ) -> None:
     """Check that each certificate was issued by the next one, and that it was allowed to.
 
@@ -180,6 +183,8 @@ def require_issued(
             step 9 lets them be critical.
         anchored: whether the root was appended by :func:`resolve_anchor`, which has verified the
             last link then; it is not verified twice.
+        encoded: the DER of the certificates as they came, where the caller has it, so that it need
+            not be written again. Of the root it is not looked at.
 
     Raises:
         AttestationError: ``broken_chain``, ``not_ca`` or ``malformed``.
@@ -193,13 +198,19 @@ def require_issued(
             understood=understood if index == 0 else frozenset(),
         )
     last = len(path) - 2
+    layouts = [
+        read_layout(
+            encoded[index]
+            if index < min(len(encoded), len(path) - 1)
+            else certificate.public_bytes(Encoding.DER)
+        )
+        for index, certificate in enumerate(path)
+    ]
     for index, (certificate, issuer) in enumerate(pairwise(path)):
-        # One call compares the names and verifies; only where it fails is it asked which of them.
-        issued = (anchored and index == last) or _is_issued(certificate, issuer)
-        named = issued or _is_named(certificate, issuer)
+        layout = layouts[index]
         audit.require(
             "chain/6-issuer",
-            named,
+            layout.issuer == layouts[index + 1].subject,
             Reason.BROKEN_CHAIN,
             "A certificate names another issuer than the next certificate.",
             index=index,
@@ -213,7 +224,7 @@ def require_issued(
         )
         audit.require(
             "chain/6-signature",
-            issued or (not named and _is_signed(certificate, issuer)),
+            (anchored and index == last) or _is_signed(certificate, layout, issuer),
             Reason.BROKEN_CHAIN,
             "A certificate was not signed by the key of the next certificate.",
             index=index,
@@ -329,33 +340,29 @@ def _has_strong_hash(certificate: x509.Certificate) -> bool:
     return algorithm is None or type(algorithm) in _STRONG_HASHES  # None: Ed25519, ML-DSA
 
 
-def _is_signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _is_signed(
+    certificate: x509.Certificate, layout: CertificateLayout, issuer: x509.Certificate
+) -> bool:
     """Say whether the issuer's key made the signature, whatever the names are."""
+    if not layout.names_one_algorithm:
+        return False
     try:
         key = issuer.public_key()
         parameters = certificate.signature_algorithm_parameters
-        algorithm = certificate.signature_hash_algorithm
-        signed = certificate.tbs_certificate_bytes
         if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
-            key.verify(certificate.signature, signed, parameters)
-        elif (
+            key.verify(certificate.signature, layout.signed, parameters)
+            return True
+        algorithm = certificate.signature_hash_algorithm
+        if (
             isinstance(key, rsa.RSAPublicKey)
-            and isinstance(parameters, padding.PKCS1v15)
+            and isinstance(parameters, padding.PKCS1v15 | padding.PSS)
             and algorithm is not None
         ):
-            key.verify(certificate.signature, signed, parameters, algorithm)
-        else:
-            return False
+            key.verify(certificate.signature, layout.signed, parameters, algorithm)
+            return True
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         return False
-    return True
-
-
-def _is_named(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        return certificate.issuer == issuer.subject
-    except (ValueError, TypeError, Warning):  # names are parsed when they are asked for
-        return False
+    return _is_issued(certificate, issuer)  # a key of another kind: ML-DSA, Ed25519
 
 
 def _is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -213,18 +213,10 @@ def read_authorization_list(content: bytes, what: str, audit: Audit) -> Authoriz
     values: dict[str, object] = {}
     unknown: dict[int, bytes] = {}
     tags: list[int] = []
-    seen: set[int] = set()
     while not reader.at_end:
         number, inner = reader.read_explicit()
         if number is None:
             raise _malformed(f"{what}: an element has no tag of its own.", "1-tag")
-        audit.require(
-            "android.list/1-duplicate",
-            number not in seen,
-            Reason.MALFORMED,
-            "A tag stands in an authorization list twice.",
-        )
-        seen.add(number)
         tags.append(number)
         known = _FIELDS.get(number)
         if known is None:
@@ -233,6 +225,12 @@ def read_authorization_list(content: bytes, what: str, audit: Audit) -> Authoriz
         else:
             name, read = known
             values[name] = read(inner, name, audit)
+    audit.require(
+        "android.list/1-duplicate",
+        len(set(tags)) == len(tags),
+        Reason.MALFORMED,
+        "A tag stands in an authorization list twice.",
+    )
     if len(unknown) > MAX_UNKNOWN_TAGS:
         raise _malformed(f"{what}: more than {MAX_UNKNOWN_TAGS} unknown tags.", "3-unknown")
     return _assembled(values, unknown, tags)

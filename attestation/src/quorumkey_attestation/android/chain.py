@@ -157,6 +157,7 @@ def examine_android_chain(
         tolerated_non_ca=frozenset({1}) if factory else frozenset(),
         understood=frozenset({KEY_DESCRIPTION_OID}),
         anchored=len(path) > len(chain),
+        encoded=chain,
     )
     for index, certificate in enumerate(path[1:-1], start=1):
         require_valid(certificate, index, audit, now=now, expiry_counts=not factory)
