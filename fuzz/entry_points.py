@@ -14,11 +14,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from quorumkey_attestation import AttestationError, RevocationList
-from quorumkey_attestation.android.key_description import read_key_description
+from quorumkey_attestation.android.key_description import KEY_DESCRIPTION_OID, read_key_description
 from quorumkey_attestation.android.verification import examine_android_key
 from quorumkey_attestation.apple.assertion import examine_app_assertion
 from quorumkey_attestation.apple.attestation import examine_app_attestation
@@ -45,7 +46,6 @@ from quorumkey_attestation.policy_file import (
     webauthn_policy,
 )
 from quorumkey_attestation.testing import pki
-from quorumkey_attestation.testing.android_description import KEYMINT_VERSIONS, description
 from quorumkey_attestation.testing.catalog import entries
 from quorumkey_attestation.webauthn.assertion import examine_webauthn_assertion
 from quorumkey_attestation.webauthn.registration import examine_webauthn_registration
@@ -248,7 +248,7 @@ def _android_key() -> EntryPoint:
             audit=audit,
         )
 
-    chains = [read_chain([EvidenceFile(case.id, case.evidence["chain.pem"])]) for case in cases]
+    chains = [_chain_of(case) for case in cases]
     seeds = [
         bytes([len(chain) - 1]) + join(*chain)
         for chain in chains
@@ -258,8 +258,24 @@ def _android_key() -> EntryPoint:
 
 
 def _key_description() -> EntryPoint:
-    seeds = [description(version=version).encoded() for version in KEYMINT_VERSIONS]
+    _, cases = _cases("android")
+    leaves = [_chain_of(case)[:1] for case in cases]
+    seeds = [found for leaf in leaves for der in leaf if (found := _description_in(der))]
     return EntryPoint("key-description", read_key_description, _unique(seeds))
+
+
+def _chain_of(case: Case) -> tuple[bytes, ...]:
+    return read_chain([EvidenceFile(case.id, case.evidence["chain.pem"])])
+
+
+def _description_in(certificate: bytes) -> bytes | None:
+    """Return the KeyDescription of a leaf, where the leaf can be read and has one."""
+    try:
+        extensions = x509.load_der_x509_certificate(certificate).extensions
+        value = extensions.get_extension_for_oid(x509.ObjectIdentifier(KEY_DESCRIPTION_OID)).value
+    except (ValueError, x509.DuplicateExtension, x509.ExtensionNotFound):
+        return None
+    return value.value if isinstance(value, x509.UnrecognizedExtension) else None
 
 
 def _revocation_list() -> EntryPoint:
