@@ -73,11 +73,11 @@ def show(  # one argument for each option
       quorumkey-attest show chain.pem --at 2026-06-01T12:00:00Z
       quorumkey-attest show object.cbor --json
     """
-    moment_of_judgement = datetime.now(UTC) if at is None else _time(at)
+    now = datetime.now(UTC).replace(microsecond=0) if at is None else _time(at)
     keys = None
     if decryption_key is not None and verification_key is not None:
         keys = (decryption_key, verification_key)
-    sections = _sections([read_evidence_file(file) for file in files], moment_of_judgement, keys)
+    sections = _sections([read_evidence_file(file) for file in files], now, keys)
     out = Output(as_json=as_json)
     out.json({"sections": [{"title": each.title, "values": each.values} for each in sections]})
     for number, section in enumerate(sections):

@@ -175,7 +175,7 @@ def describe_receipt(data: bytes, at: datetime) -> list[Section]:
         value = field.read(der.OCTET_STRING).content
         label = f"{number} {_RECEIPT_FIELDS.get(number, '(unknown field)')}"
         section.add(label, said(value) if number in _BINARY_FIELDS else _text(value))
-    return [section, *describe_chain(signed.certificates, at)]
+    return [section, *describe_chain(signed.certificates, at, what="receipt certificate")]
 
 
 def _text(value: bytes) -> str:

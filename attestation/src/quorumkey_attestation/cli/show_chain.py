@@ -38,18 +38,21 @@ _EXTENSIONS: Final = {
 _ROOTS: Final = (roots.APPLE_APP_ATTEST, roots.APPLE_WEBAUTHN, roots.APPLE_RECEIPT, *roots.GOOGLE)
 
 
-def describe_chain(chain: Sequence[bytes], at: datetime) -> list[Section]:
+def describe_chain(
+    chain: Sequence[bytes], at: datetime, *, what: str = "certificate"
+) -> list[Section]:
     """Return what each certificate says, and what the attestation extensions among them say.
 
     Args:
         chain: the DER of each certificate, leaf first. One that cannot be read is told as such.
         at: the moment for which validity is told.
+        what: what each certificate is called in the headings.
     """
     parsed = [_parsed(der) for der in chain]
     sections: list[Section] = []
     extensions: list[Section] = []
     for index, (der, certificate) in enumerate(zip(chain, parsed, strict=True)):
-        title = f"certificate {index}"
+        title = f"{what} {index}"
         section = Section(f"{title} (the leaf)" if index == 0 else title)
         sections.append(section)
         if isinstance(certificate, str):
