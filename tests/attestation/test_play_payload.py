@@ -120,6 +120,15 @@ def test_what_is_no_payload_is_refused(payload: bytes, check: str) -> None:
     )
 
 
+@pytest.mark.parametrize("value", [[], "requestDetails", 1, None], ids=repr)
+def test_python_values_that_are_no_object_are_refused(value: object) -> None:
+    """What a JSON reader made of another text is malformed as well."""
+    with pytest.raises(AttestationError) as refused:
+        read(value)
+
+    assert Reason.MALFORMED is refused.value.reason
+
+
 @pytest.mark.parametrize(
     ("part", "check"),
     [

@@ -156,7 +156,11 @@ def examine_payload(payload: bytes | Mapping[str, object], *, audit: Audit) -> I
     Raises:
         AttestationError: ``malformed``.
     """
-    members = _parse(payload, audit) if isinstance(payload, bytes) else payload
+    members = (
+        _parse(payload, audit)
+        if isinstance(payload, bytes)
+        else _as_object(payload, "outermost value")
+    )
     if "tokenPayloadExternal" in members:
         members = _object(members, "tokenPayloadExternal")
     if "requestDetails" not in members:
