@@ -52,6 +52,7 @@ class RelayProcess:
     integrator_id: str
     url: str
     process: subprocess.Popen[bytes]
+    options: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -68,7 +69,7 @@ class RelayProcess:
     def restart(self) -> None:
         """End the process and serve the same folder at the same address again."""
         self.stop()
-        self.process, self.url = _serve(self.folder, self.url.rpartition(":")[2])
+        self.process, self.url = _serve(self.folder, self.url.rpartition(":")[2], self.options)
 
     def rotate(self) -> str:
         """Change the relay's key; answers the new fingerprint once it is in force."""
@@ -82,8 +83,10 @@ class RelayProcess:
         return following
 
 
-def _serve(folder: Path, port: str) -> tuple[subprocess.Popen[bytes], str]:
-    arguments = ["serve", "--data-dir", str(folder), "--port", port, "--json"]
+def _serve(
+    folder: Path, port: str, options: tuple[str, ...]
+) -> tuple[subprocess.Popen[bytes], str]:
+    arguments = ["serve", "--data-dir", str(folder), "--port", port, "--json", *options]
     process = subprocess.Popen(
         [sys.executable, "-m", "quorumkey_relay", *arguments, "--log-level", "error"],
         stdout=subprocess.PIPE,
@@ -95,12 +98,12 @@ def _serve(folder: Path, port: str) -> tuple[subprocess.Popen[bytes], str]:
 
 
 @contextmanager
-def relay_process(folder: Path) -> Generator[RelayProcess, None, None]:
-    """A served relay with the integrator "Acme Corp"."""
+def relay_process(folder: Path, *options: str) -> Generator[RelayProcess, None, None]:
+    """A served relay with the integrator "Acme Corp"; ``options`` are given to ``serve``."""
     data = folder / "data"
     made = operate("init", "--data-dir", data, "--integrator", "Acme Corp", "--test")
-    process, url = _serve(data, "0")
-    running = RelayProcess(data, made["api_key"], made["integrator.id"], url, process)
+    process, url = _serve(data, "0", options)
+    running = RelayProcess(data, made["api_key"], made["integrator.id"], url, process, options)
     try:
         yield running
     finally:
