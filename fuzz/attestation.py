@@ -146,9 +146,9 @@ def _run_input(name: str, path: Path) -> int:
 
 
 def _entry_point(name: str) -> EntryPoint:
-    from fuzz.entry_points import entry_points  # noqa: PLC0415  # under instruments, where they are
+    from fuzz.entry_points import entry_point  # noqa: PLC0415  # under instruments, where they are
 
-    return next(entry for entry in entry_points() if entry.name == name)
+    return entry_point(name)
 
 
 def _fuzz(name: str, seconds: int, corpus: Path) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -51,11 +52,11 @@ from quorumkey_attestation.webauthn.assertion import examine_webauthn_assertion
 from quorumkey_attestation.webauthn.registration import examine_webauthn_registration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from quorumkey_attestation.testing.case import Case, Procedure
 
-__all__ = ["EntryPoint", "entry_points", "join", "split"]
+__all__ = ["EntryPoint", "entry_point", "entry_points", "join", "split"]
 
 _LENGTH_OCTETS: Final = 2  # before each part of an input but the last
 _PART_BYTES: Final = 1 << 8 * _LENGTH_OCTETS
@@ -126,22 +127,6 @@ def split(data: bytes, count: int) -> list[bytes]:
         parts.append(data[_LENGTH_OCTETS : _LENGTH_OCTETS + length])
         data = data[_LENGTH_OCTETS + length :]
     return [*parts, data]
-
-
-def entry_points() -> tuple[EntryPoint, ...]:
-    """Return every entry point, in the order of the package's documentation."""
-    return (
-        _app_attestation(),
-        _app_assertion(),
-        _app_receipt(),
-        _android_key(),
-        _key_description(),
-        _revocation_list(),
-        _webauthn_registration(),
-        _webauthn_assertion(),
-        _play_token(),
-        _play_payload(),
-    )
 
 
 def _cases(procedure: Procedure, *files: str) -> tuple[Case, tuple[Case, ...]]:
@@ -375,3 +360,33 @@ def _play_payload() -> EntryPoint:
 
     seeds = [case.evidence["payload.json"] for case in cases]
     return EntryPoint("play-payload", judge, _unique(seeds))
+
+
+_BUILDERS: Final[Mapping[str, Callable[[], EntryPoint]]] = MappingProxyType(
+    {
+        "app-attestation": _app_attestation,
+        "app-assertion": _app_assertion,
+        "app-receipt": _app_receipt,
+        "android-key": _android_key,
+        "key-description": _key_description,
+        "revocation-list": _revocation_list,
+        "webauthn-registration": _webauthn_registration,
+        "webauthn-assertion": _webauthn_assertion,
+        "play-token": _play_token,
+        "play-payload": _play_payload,
+    }
+)
+
+
+def entry_point(name: str) -> EntryPoint:
+    """Return the entry point called ``name``.
+
+    Raises:
+        KeyError: none is.
+    """
+    return _BUILDERS[name]()
+
+
+def entry_points() -> tuple[EntryPoint, ...]:
+    """Return every entry point, in the order of the package's documentation."""
+    return tuple(build() for build in _BUILDERS.values())
