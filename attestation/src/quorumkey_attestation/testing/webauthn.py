@@ -185,6 +185,11 @@ class Statement:
     format: str
     members: Mapping[str, Encodable]
 
+    def without(self, name: str) -> Statement:
+        """Return the statement without one of its members."""
+        members = {each: value for each, value in self.members.items() if each != name}
+        return Statement(self.format, members)
+
 
 def base64url(data: bytes) -> str:
     """Return ``data`` in base64url without padding."""

@@ -6,7 +6,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from quorumkey_attestation.testing import (
+    webauthn_android_cases,
     webauthn_assertion_cases,
+    webauthn_key_cases,
     webauthn_registration_cases,
     webauthn_statement_cases,
 )
@@ -23,7 +25,9 @@ def cases() -> tuple[Case, ...]:
     """Return every case of WebAuthn, controls first."""
     found = [
         *webauthn_registration_cases.cases(),
+        *webauthn_key_cases.cases(),
         *webauthn_statement_cases.cases(),
+        *webauthn_android_cases.cases(),
         *webauthn_assertion_cases.cases(),
     ]
     return (

@@ -11,19 +11,11 @@ from cryptography import x509
 
 from quorumkey_attestation.errors import Reason
 from quorumkey_attestation.testing import android, pki, webauthn
-from quorumkey_attestation.testing.android_description import (
-    changed,
-    description,
-    hardware_list,
-    root_of_trust,
-    software_list,
-)
 from quorumkey_attestation.testing.apple_certificates import (
     NONCE_EXTENSION,
     app_attest_root,
     nonce_extension,
 )
-from quorumkey_attestation.testing.der_encoding import integer, null
 from quorumkey_attestation.testing.webauthn import (
     Parts,
     Statement,
@@ -64,10 +56,9 @@ def _refused(  # noqa: PLR0913  # what a case consists of
     *,
     control: str,
     has_reading: bool = True,
-    status: bytes | None = None,
 ) -> Case:
     refusal = Refusal(reason, check, control, has_reading)
-    return registered(number, title, _BASE, made, refusal, status=status)
+    return registered(number, title, _BASE, made, refusal)
 
 
 def _controls() -> list[Case]:
@@ -86,118 +77,6 @@ def _controls() -> list[Case]:
         registered("W0p", "an Android device, provisioned remotely", _BASE, android_key(_BASE)),
         registered("W0q", "an Android device with the factory's chain", _BASE, factory),
     ]
-
-
-def _without_root(statement: Statement) -> Statement:
-    chain = statement.members["x5c"]
-    if not isinstance(chain, list):
-        raise TypeError("the statement has no chain")
-    return replace(statement, members={**statement.members, "x5c": chain[:-1]})
-
-
-def _android_cases() -> list[Case]:
-    challenge = _BASE.client_data_hash
-    other = description(challenge=_OTHER.client_data_hash[::-1])
-    factory = android_key(_BASE, issuers=android.factory_issuers())
-    unknown = description(challenge=challenge, hardware=changed(hardware_list(), {999: integer(7)}))
-    hardware = hardware_list()
-    twice = description(challenge=challenge, hardware=(*hardware[:3], hardware[2], *hardware[3:]))
-    for_all = description(challenge=challenge, software=changed(software_list(), {600: null()}))
-    imported = description(challenge=challenge, hardware=changed(hardware, {702: integer(2)}))
-    unlocked = description(
-        challenge=challenge,
-        hardware=changed(hardware, {704: root_of_trust(locked=False)}),
-    )
-    serial = android.issue(android.rkp_issuers())[0].certificate.serial_number
-
-    def refused(
-        number: str,
-        title: str,
-        made: Statement,
-        reason: Reason,
-        check: str,
-        **more: bytes,
-    ) -> Case:
-        return _refused(
-            number, title, made, reason, check, control="W0p", status=more.get("status")
-        )
-
-    return [
-        registered("W3a", "no root in the chain", _BASE, _without_root(android_key(_BASE))),
-        registered("W3b", "no root in the factory's chain", _BASE, _without_root(factory)),
-        registered("W10a", "an unknown tag", _BASE, android_key(_BASE, description=unknown)),
-        refused(
-            "W1",
-            "the certificate has another challenge",
-            android_key(_BASE, description=other),
-            Reason.CHALLENGE,
-            "android.key/1-challenge",
-        ),
-        refused(
-            "W2a",
-            "the certificate is about another key",
-            android_key(_BASE, key=_OTHER_KEY),
-            Reason.KEY_MISMATCH,
-            "android.key/2-public-key",
-        ),
-        refused(
-            "W10b",
-            "a tag twice",
-            android_key(_BASE, description=twice),
-            Reason.MALFORMED,
-            "android.list/1-duplicate",
-        ),
-        refused(
-            "W25a",
-            "a signature over something else",
-            android_key(_BASE, signed=_OTHER.signed),
-            Reason.SIGNATURE,
-            "webauthn.android-key/3-signature",
-        ),
-        refused(
-            "W25b",
-            "a key for all apps",
-            android_key(_BASE, description=for_all),
-            Reason.APP_ID,
-            "android.key/13-all-applications",
-        ),
-        refused(
-            "W25c",
-            "a key that was imported",
-            android_key(_BASE, description=imported),
-            Reason.ORIGIN,
-            "android.key/7-origin",
-        ),
-        refused(
-            "W25d",
-            "a boot loader that is not locked",
-            android_key(_BASE, description=unlocked),
-            Reason.BOOT_STATE,
-            "android.key/11-locked",
-        ),
-        refused(
-            "W25e",
-            "a certificate that was revoked",
-            android_key(_BASE),
-            Reason.REVOKED,
-            "android.chain/8-revoked",
-            status=android.status_list({f"{serial:x}": "REVOKED"}),
-        ),
-        _refused(
-            "W25f",
-            "a statement without a signature",
-            _without(android_key(_BASE), "sig"),
-            Reason.MALFORMED,
-            "webauthn.android-key/1-shape",
-            control="W0p",
-            has_reading=False,
-        ),
-    ]
-
-
-def _without(statement: Statement, name: str) -> Statement:
-    members = {key: value for key, value in statement.members.items() if key != name}
-    return replace(statement, members=members)
 
 
 def _apple_cases() -> list[Case]:
@@ -336,7 +215,7 @@ def _packed_cases() -> list[Case]:
         _refused(
             "W21g",
             "a statement without an algorithm",
-            _without(packed_self(_BASE), "alg"),
+            packed_self(_BASE).without("alg"),
             Reason.MALFORMED,
             "webauthn.packed/1-shape",
             control="W0i",
@@ -368,7 +247,7 @@ def _other_cases() -> list[Case]:
         _refused(
             "W22c",
             "a TPM's statement without the key's description",
-            _without(tpm(_BASE), "pubArea"),
+            tpm(_BASE).without("pubArea"),
             Reason.MALFORMED,
             "webauthn.tpm/1-shape",
             control="W0n",
@@ -398,7 +277,6 @@ def cases() -> tuple[Case, ...]:
     """Return the cases, controls first."""
     return (
         *_controls(),
-        *_android_cases(),
         *_apple_cases(),
         *_packed_cases(),
         *_other_cases(),
