@@ -16,7 +16,7 @@ from quorumkey_attestation.testing.android_description import (
 )
 from quorumkey_attestation.testing.der_encoding import integer, null
 from quorumkey_attestation.testing.webauthn import Parts, Statement, android_key
-from quorumkey_attestation.testing.webauthn_case import registered
+from quorumkey_attestation.testing.webauthn_case import Refusal, registered
 
 if TYPE_CHECKING:
     from quorumkey_attestation.testing.case import Case
