@@ -162,10 +162,20 @@ class Reader:
         Raises:
             AttestationError: as :meth:`read`.
         """
+        # The usual forms in one go; whatever is not one of them, errors included, is read below.
         data = self._data
         start = self._position + 2
-        if start <= len(data) and data[start - 2] == expected and data[start - 1] < _LONG_FORM:
-            end = start + data[start - 1]
+        if start + 2 <= len(data) and data[start - 2] == expected:
+            length = data[start - 1]
+            if length == _LONG_FORM | 1 and data[start] >= _LONG_FORM:
+                length = data[start]
+                start += 1
+            elif length == _LONG_FORM | 2 and data[start]:
+                length = data[start] << 8 | data[start + 1]
+                start += 2
+            elif length >= _LONG_FORM:
+                return self.read(expected).content
+            end = start + length
             if end <= len(data):
                 self._position = end
                 return data[start:end]
@@ -205,7 +215,7 @@ class Reader:
             AttestationError: as :meth:`read`.
         """
         start = self._position
-        self.read(expected)
+        self.content(expected)
         return self._data[start : self._position]
 
     def _high_tag(self, identifier: int, position: int) -> tuple[int, int]:
