@@ -18,22 +18,16 @@ from quorumkey_relay.delivery.hub import DeviceHub
 from quorumkey_relay.delivery.plan import DeliveryPlan
 from quorumkey_relay.delivery.websocket import Announcer, WebSocketChannel
 from quorumkey_relay.delivery.worker import Worker
-from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.identity.files import PRIVATE_DIRECTORY_MODE
 from quorumkey_relay.identity.nonces import Nonces
 from quorumkey_relay.identity.relaykeys import RelayKeyError, RelayKeys, first_key
 from quorumkey_relay.identity.sessions import Sessions
 from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.journal import Journal
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.observe import logs
 from quorumkey_relay.observe.metrics import Metrics
-from quorumkey_relay.store.protocol import (
-    AdvanceRequest,
-    OpenRequest,
-    PutAttestation,
-    PutPairing,
-    StoreUnavailable,
-)
+from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite import SqliteStore
 from quorumkey_relay.usecases.answer import AnswerRequest
 from quorumkey_relay.usecases.ask import AskApproval
@@ -57,6 +51,8 @@ from quorumkey_relay.usecases.read import (
     ReadReceipt,
     ReadRequest,
 )
+from quorumkey_relay.usecases.reattest import ReattestDevice
+from quorumkey_relay.usecases.recheck import RecheckHardware
 from quorumkey_relay.usecases.session import IssueNonce, OpenSession
 from quorumkey_relay.usecases.standing import RemoveDevice, Standing, UnpairDevice
 from quorumkey_relay.usecases.watch import WatchEvents
@@ -66,10 +62,8 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.config import Settings
-    from quorumkey_relay.domain.model import Terms
-    from quorumkey_relay.identity.principals import Attestation
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Change, Commit
+    from quorumkey_relay.store.protocol import Change
 
 SWEEP_SECONDS: Final = 0.25
 SCAN_SECONDS: Final = 2.0
@@ -100,6 +94,11 @@ class Relay:
         """Make what needs nothing but settings; raises ``ConfigError``."""
         self.verifier = CurrentVerifier(
             policies=policies_of(self.settings), revocation=feed_of(self.settings, self.clock)
+        )
+        self.journal = Journal(
+            metrics=self.metrics,
+            unsafe_test_root=self.settings.unsafe_test_root is not None,
+            revoked_hardware=self.settings.revoked_hardware,
         )
         self.hub = DeviceHub()
         self.bulletin = Bulletin()
@@ -141,7 +140,8 @@ class Relay:
             asyncio.create_task(self._every(CHECK_SECONDS, self.check)),
         ]
         if revocation is not None:
-            refreshing = self._every(REVOCATION_SECONDS, revocation.refresh, at_once=True)
+            self.metrics.watch_revocation_list(age=revocation.age_seconds)
+            refreshing = self._every(REVOCATION_SECONDS, self.refresh_revocation, at_once=True)
             self._background.append(asyncio.create_task(refreshing))
         if self.settings.unsafe_test_root is not None:
             log.warning("unsafe_test_root_trusted")
@@ -182,6 +182,18 @@ class Relay:
         if not self._closing:
             self._problems = problems
 
+    async def refresh_revocation(self) -> None:
+        """Take a newer revocation list, and compare it with what devices proved when it is time."""
+        if self.verifier.revocation is not None:
+            await self.verifier.revocation.refresh()
+            await self.recheck.when_due()
+
+    async def recheck_now(self) -> None:
+        """Do so now, because the operator asked; nothing where no evidence needs a list."""
+        if self.verifier.revocation is not None:
+            await self.verifier.revocation.refresh()
+            await self.recheck.now()
+
     def _compose(self, vault: Vault) -> None:
         settings, store, clock, mint, keys = (
             self.settings,
@@ -210,6 +222,16 @@ class Relay:
         idempotent = Idempotent(store)
         self.standing = Standing(
             store=store, clock=clock, mint=mint, sessions=sessions, sockets=self.hub
+        )
+        revocation = self.verifier.revocation
+        self.recheck = RecheckHardware(
+            store=store,
+            clock=clock,
+            standing=self.standing,
+            newest=lambda: None if revocation is None else revocation.current,
+            policy=settings.revoked_hardware,
+            interval_seconds=settings.recheck_seconds,
+            tell=self.journal.rechecked,
         )
         self.sweeper = Sweeper(store=store, clock=clock, mint=mint)
         self.pruner = Pruner(
@@ -260,6 +282,16 @@ class Relay:
                 policy=policy,
                 attestor=AttestEnrollment(policy=policy, verifier=self.verifier),
             ),
+            reattest=ReattestDevice(
+                store=store,
+                clock=clock,
+                nonces=nonces,
+                policy=policy,
+                verifier=self.verifier,
+                app_attest=self.verifier.policies.app_attest,
+                standing=self.standing,
+                device_limit=device_limit,
+            ),
             decide=AnswerRequest(
                 store=store,
                 clock=clock,
@@ -292,40 +324,19 @@ class Relay:
             self.worker.heard,
             self.bulletin.heard,
             announcer.heard,
-            self._observe,
+            self.journal.heard,
         ):
             store.subscribe(listener)
         store.subscribe_changes(self._changed)
         self.metrics.watch_outbox(depth=lambda: self.worker.depth, age=self.worker.oldest_age)
-
-    def _observe(self, commit: Commit) -> None:
-        """Count and log what has become durable."""
-        for write in commit:
-            match write:
-                case OpenRequest(stored=stored):
-                    _log_request("request_opened", stored.terms, Status.PENDING)
-                case AdvanceRequest(terms=terms, after=after, events=(*_, Resolved())):
-                    self.metrics.finished(str(after.status))
-                    _log_request("request_finished", terms, after.status)
-                case PutPairing(pairing=pairing) if pairing.device is not None:
-                    what = "device_enrolled" if pairing.ended_at is None else "device_unpaired"
-                    log.info(what, device=pairing.device, integrator_id=pairing.integrator_id)
-                case PutAttestation(attestation=proved):
-                    self._log_proof(proved)
-                case _:
-                    pass
-
-    def _log_proof(self, proved: Attestation) -> None:
-        tell, event = log.info, "device_attested"
-        if self.settings.unsafe_test_root is not None:
-            tell, event = log.warning, "device_attested_under_unsafe_test_root"
-        tell(event, device=proved.device, kind=proved.format, outcome=proved.assurance)
 
     # What the command line changed
 
     def _changed(self, kind: Change, key: str) -> None:
         if kind == "device":
             self._react(partial(self.standing.revoked_elsewhere, key))
+        elif kind == "recheck":
+            self._react(self.recheck_now)
         elif kind == "succession":
             self._react(self.take_successions)
         elif kind == "api_key":
@@ -381,10 +392,6 @@ class Relay:
                 await work()
             except Exception:  # whatever it is, the next round may work
                 log.exception("background_work_failed")
-
-
-def _log_request(event: str, terms: Terms, status: Status) -> None:
-    logs.info_line(logs.RequestLine(event=event, request_id=terms.request_id, status=status.value))
 
 
 def policy_of(settings: Settings) -> Policy:

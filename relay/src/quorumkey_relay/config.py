@@ -44,6 +44,7 @@ AttestationSetting = Literal["off", "preferred", "required"]
 Floor = Literal["software", "passkey", "tee", "passkey_device_bound", "secure_enclave", "strongbox"]
 AppAttestEnvironment = Literal["production", "development"]
 Provisioning = Literal["any", "rkp"]
+RevokedHardware = Literal["flag", "revoke"]
 UserAuth = Literal["per_use", "required", "any"]
 WebAuthnFormat = Literal["none", "packed", "tpm", "android-key", "fido-u2f", "apple"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -57,6 +58,8 @@ _MIN_EVENT_RETENTION_DAYS: Final = 7
 _MAX_GRACE_SECONDS: Final = 600
 _MIN_LIST_AGE_SECONDS: Final = 3_600  # an hour
 _MAX_LIST_AGE_SECONDS: Final = 2_592_000  # thirty days
+_MIN_RECHECK_SECONDS: Final = 60
+_MAX_RECHECK_SECONDS: Final = 604_800  # a week
 
 _MODE: Final[Kind[Mode]] = kinds.choice("development", "production")
 _ATTESTATION: Final[Kind[AttestationSetting]] = kinds.choice("off", "preferred", "required")
@@ -65,6 +68,7 @@ _FLOOR: Final[Kind[Floor]] = kinds.choice(
 )
 _ENVIRONMENT: Final[Kind[AppAttestEnvironment]] = kinds.choice("production", "development")
 _PROVISIONING: Final[Kind[Provisioning]] = kinds.choice("any", "rkp")
+_REVOKED_HARDWARE: Final[Kind[RevokedHardware]] = kinds.choice("flag", "revoke")
 _USER_AUTH: Final[Kind[UserAuth]] = kinds.choice("per_use", "required", "any")
 _WEBAUTHN_FORMAT: Final[Kind[WebAuthnFormat]] = kinds.choice(
     "none", "packed", "tpm", "android-key", "fido-u2f", "apple"
@@ -171,6 +175,18 @@ class Settings:
         kinds.integer(_MIN_LIST_AGE_SECONDS, _MAX_LIST_AGE_SECONDS),
         172_800,
         "How old that list may be; with an older one Android evidence is refused.",
+        unit="seconds",
+    )
+    revoked_hardware: RevokedHardware = option(
+        _REVOKED_HARDWARE,
+        "revoke",
+        "What becomes of a device whose certificate is on that list: revoked for good, or flagged,"
+        " which sets its level to none.",
+    )
+    recheck_seconds: int = option(
+        kinds.integer(_MIN_RECHECK_SECONDS, _MAX_RECHECK_SECONDS),
+        86_400,
+        "How often enrolled devices are looked up in that list.",
         unit="seconds",
     )
     webauthn_formats: tuple[WebAuthnFormat, ...] = option(

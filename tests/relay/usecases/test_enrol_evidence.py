@@ -133,7 +133,7 @@ async def test_what_was_proved_is_stored(trusting: Simulator) -> None:
         == found
     )
     assert [(found.serials[1], device.fingerprint)] == await trusting.store.attested_by(
-        [found.serials[1]]
+        [found.serials[1]], limit=10
     )
 
 

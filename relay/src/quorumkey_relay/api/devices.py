@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
     from quorumkey_relay.api.bodies import Enrolment
     from quorumkey_relay.api.endpoint import Call, Result
-    from quorumkey_relay.usecases.commands import PairingCodeBody
+    from quorumkey_relay.usecases.commands import PairingCodeBody, ReattestBody
 
 
 async def preview_pairing(call: Call[None, PairingCodeBody]) -> Result:
@@ -35,6 +35,11 @@ async def enroll(call: Call[None, Enrolment]) -> Result:
     if isinstance(done, Refusal):
         return done
     return Answer(CREATED if done.first else OK, encode(done.view))
+
+
+async def reattest(call: Call[str, ReattestBody]) -> Result:
+    """``POST /v1/device/reattest``."""
+    return await call.relay.usecases.reattest(device=call.principal, body=call.body)
 
 
 async def open_session(call: Call[None, Envelope]) -> Result:

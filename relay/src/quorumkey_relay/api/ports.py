@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         AttestationBody,
         PairingBody,
         PairingCodeBody,
+        ReattestBody,
     )
     from quorumkey_relay.usecases.idempotency import Idempotency
 
@@ -137,6 +138,10 @@ class UseCasesPort(Protocol):
         self, *, envelope: Envelope, push: Envelope | None, attestation: AttestationBody | None
     ) -> EnrolledPort | Refusal:
         """Enrol a device (§4.3)."""
+        ...
+
+    async def reattest(self, *, device: str, body: ReattestBody) -> views.ReattestedView | Refusal:
+        """Judge new evidence of an enrolled device (§4.6)."""
         ...
 
     async def open_session(self, *, envelope: Envelope) -> views.SessionView | Refusal:

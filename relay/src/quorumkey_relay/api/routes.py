@@ -229,6 +229,16 @@ DEVICE_ROUTES: Final[tuple[AnyEndpoint, ...]] = (
         errors=("invalid_signature", "invalid_public_key", "device_revoked", "nonce_expired"),
     ),
     Endpoint(
+        method="POST",
+        path="/v1/device/reattest",
+        summary="Prove anew where this device's key lives.",
+        auth=SESSION,
+        body=structured(commands.ReattestBody),
+        handle=devices.reattest,
+        answer=views.ReattestedView,
+        errors=("attestation_rejected", "attestation_required", "device_revoked", "nonce_expired"),
+    ),
+    Endpoint(
         method="GET",
         path="/v1/device/requests",
         summary="List the requests that wait for this device, or all, newest first.",

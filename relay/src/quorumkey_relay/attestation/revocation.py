@@ -98,6 +98,12 @@ class RevocationFeed:
         self._source = source
         self._clock = clock
 
+    def age_seconds(self) -> float:
+        """Return how old the list is; infinitely old before the first."""
+        if self.current is None:
+            return float("inf")
+        return self._clock.now() - self.current.fetched_at.timestamp()
+
     async def begin(self) -> None:
         """Take what is at hand, so that a start waits for no network."""
         await self._take(self._source.at_hand)

@@ -66,7 +66,8 @@ class Attestation:
     ``evidence`` is the JSON that the device sent, ``judged_at`` when it was accepted, in seconds
     since the epoch. ``serials`` are those of its certificates, in lower-case hex, to be looked up
     in each new revocation list; an App Attest object has none that a list would name.
-    ``quirks`` are the deviations that were tolerated.
+    ``quirks`` are the deviations that were tolerated. ``revoked_at`` is when one of the
+    certificates was found to be revoked; from then on the evidence proves nothing.
     """
 
     device: str
@@ -76,6 +77,7 @@ class Attestation:
     evidence: bytes = field(repr=False)
     serials: tuple[str, ...] = ()
     quirks: tuple[str, ...] = ()
+    revoked_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

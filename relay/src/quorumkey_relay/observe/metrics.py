@@ -112,6 +112,23 @@ class Metrics:
         self._outbox_age = Gauge(
             "quorumkey_outbox_age_seconds", "Age of the oldest of them.", registry=registry
         )
+        self._rechecks = Counter(
+            "quorumkey_attestation_rechecks",
+            "Looks at the revocation list for the evidence of enrolled devices, by how they went.",
+            ("outcome",),
+            registry=registry,
+        )
+        self._revoked_hardware = Counter(
+            "quorumkey_attestation_revoked_devices",
+            "Devices whose evidence was found to be revoked, by what was done.",
+            ("action",),
+            registry=registry,
+        )
+        self._list_age = Gauge(
+            "quorumkey_revocation_list_age_seconds",
+            "Age of the revocation list; +Inf before the first, 0 where none is needed.",
+            registry=registry,
+        )
         self.sockets_waiting = self._sockets.labels("waiting")
         self.sockets_live = self._sockets.labels("live")
         self._by_outcome: dict[str, Counter] = {}
@@ -137,6 +154,15 @@ class Metrics:
         self._commits.inc(commits)
         self._commit_seconds.observe(seconds)
         self._batch_commits.observe(commits)
+
+    def rechecked(self, outcome: str, action: str, devices: int) -> None:
+        """Count one look at the revocation list, and the devices that it was the end of."""
+        self._rechecks.labels(outcome).inc()
+        self._revoked_hardware.labels(action).inc(devices)
+
+    def watch_revocation_list(self, *, age: Callable[[], float]) -> None:
+        """Ask this at every scrape for the revocation list's age."""
+        self._list_age.set_function(age)
 
     def watch_outbox(self, *, depth: Callable[[], float], age: Callable[[], float]) -> None:
         """Ask these at every scrape for the messages waiting and the oldest one's age."""

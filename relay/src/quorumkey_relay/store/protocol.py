@@ -251,7 +251,7 @@ Write = (
 )
 Commit = tuple[Write, ...]
 # What another process changed: the kind, and which one (its id, fingerprint or event id).
-Change = Literal["integrator", "api_key", "pairing", "device", "event", "succession"]
+Change = Literal["integrator", "api_key", "pairing", "device", "event", "succession", "recheck"]
 
 
 class Directory(Protocol):
@@ -370,10 +370,12 @@ class Store(Protocol):
         """Return what a device last proved."""
         ...
 
-    async def attested_by(self, serials: Collection[str]) -> Sequence[tuple[str, str]]:
-        """Return the devices whose newest attestation rests on one of these certificates.
+    async def attested_by(
+        self, serials: Collection[str], *, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Return up to ``limit`` pairs: a serial (lower-case hex), a device it vouches for.
 
-        Serial numbers are lower-case hex. Each pair is a serial and a device, in order.
+        Neither revoked devices nor attestations that are known to be revoked are among them.
         """
         ...
 

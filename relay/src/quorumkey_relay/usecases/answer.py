@@ -140,7 +140,8 @@ class AnswerRequest:
 
         A revocation by another process is in the directory before what follows from it is
         committed, and that may fail; only approvals in good standing at this commit count
-        (PROTOCOL §5). Raises ``Conflict`` when there was one: the decision is judged anew.
+        (PROTOCOL §5), and only of devices that still reach the request's floor. Raises
+        ``Conflict`` when there was one: the decision is judged anew.
         """
         terms, state, directory = stored.terms, stored.state, self.store.directory
         lost = [
@@ -150,6 +151,7 @@ class AnswerRequest:
             and not (
                 (device := directory.device(ballot.device))
                 and device.paired_with(terms.integrator_id)
+                and admits(device.assurance, terms.min_assurance)
             )
         ]
         if lost:

@@ -72,21 +72,45 @@ class AttestEnrollment:
         """See ``Attestor``; raises nothing that a device can cause."""
         if attestation is None:
             return Verdict(None)
-        evidence: dict[str, object] = msgspec.to_builtins(attestation)
-        if set(evidence) != {"format", *MEMBERS[attestation.format]}:
-            return OTHER_MEMBERS
-        kept = msgspec.json.encode(attestation)
-        try:
-            if self.policy.attestation == "off":
-                # Kept for integrators, who may judge it; it must be able to be what it says.
-                check_form(evidence)
-                return Verdict(None, kept)
-            result = self.verifier.verify(evidence, _expectation(enrollment, now))
-        except AttestationError as error:
-            return rejected(error)
-        if result.assurance is Assurance.NONE:
-            return Verdict(None, kept)
-        return Verdict(result.assurance.value, kept, result)
+        if self.policy.attestation == "off":
+            return _unjudged(attestation)
+        return judge(attestation, self.verifier, _expectation(enrollment, now))
+
+
+def judge(
+    attestation: AttestationBody, verifier: Verifier, expected: Expectation
+) -> Verdict | Refusal:
+    """Return what evidence in one of the formats of an enrolment proves, or why it does not."""
+    evidence = _members(attestation)
+    if isinstance(evidence, Refusal):
+        return evidence
+    kept = msgspec.json.encode(attestation)
+    try:
+        result = verifier.verify(evidence, expected)
+    except AttestationError as error:
+        return rejected(error)
+    if result.assurance is Assurance.NONE:
+        return Verdict(None, kept)
+    return Verdict(result.assurance.value, kept, result)
+
+
+def _unjudged(attestation: AttestationBody) -> Verdict | Refusal:
+    """Keep evidence for integrators, who may judge it; it must be able to be what it says."""
+    evidence = _members(attestation)
+    if isinstance(evidence, Refusal):
+        return evidence
+    try:
+        check_form(evidence)
+    except AttestationError as error:
+        return rejected(error)
+    return Verdict(None, msgspec.json.encode(attestation))
+
+
+def _members(attestation: AttestationBody) -> dict[str, object] | Refusal:
+    evidence: dict[str, object] = msgspec.to_builtins(attestation)
+    if set(evidence) != {"format", *MEMBERS[attestation.format]}:
+        return OTHER_MEMBERS
+    return evidence
 
 
 def _expectation(enrollment: Enrollment, now: int) -> Expectation:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ReadReceipt,
         ReadRequest,
     )
+    from quorumkey_relay.usecases.reattest import ReattestDevice
     from quorumkey_relay.usecases.session import IssueNonce, OpenSession
     from quorumkey_relay.usecases.standing import RemoveDevice, UnpairDevice
     from quorumkey_relay.usecases.views import DeviceRequestView, Page, SessionView
@@ -53,6 +54,7 @@ class UseCases:
     remove_device: RemoveDevice
     issue_nonce: IssueNonce
     enroll: EnrollDevice
+    reattest: ReattestDevice
     decide: AnswerRequest
     set_push: SetPush
     unpair: UnpairDevice

@@ -111,6 +111,27 @@ class AttestationBody(Struct, frozen=True, forbid_unknown_fields=True):
     client_data_json: str | UnsetType = UNSET
 
 
+class ReattestationBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Evidence of an enrolled device: a format of enrolment, or an App Attest assertion."""
+
+    format: Literal[
+        "none", "apple-app-attest", "android-key", "webauthn", "apple-app-attest-assertion"
+    ]
+    key_id: str | UnsetType = UNSET
+    object: str | UnsetType = UNSET
+    assertion: str | UnsetType = UNSET
+    chain: list[str] | UnsetType = UNSET
+    attestation_object: str | UnsetType = UNSET
+    client_data_json: str | UnsetType = UNSET
+
+
+class ReattestBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/device/reattest``; the nonce is of ``POST /v1/device/challenge``."""
+
+    nonce: str
+    attestation: ReattestationBody
+
+
 class EnrollBody(Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/device/enroll`` (PROTOCOL §4.3)."""
 

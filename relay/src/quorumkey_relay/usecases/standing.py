@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from quorumkey.protocol import Unpair
+from quorumkey.protocol import Unpair, admits
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import AppendEvent, PutDevice, PutPairing
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol import Envelope
     from quorumkey_relay.clock import Clock
-    from quorumkey_relay.domain.model import State
+    from quorumkey_relay.domain.model import State, Terms
     from quorumkey_relay.identity.principals import Device, Pairing
     from quorumkey_relay.identity.sessions import Sessions
     from quorumkey_relay.mint import Mint
@@ -61,7 +61,7 @@ class Standing:
             )
             for tie in ended
         )
-        withdrawn = self.withdrawals(device.fingerprint, lambda integrator: integrator in gone)
+        withdrawn = self.withdrawals(device.fingerprint, lambda terms: terms.integrator_id in gone)
         await self.store.commit(
             (PutDevice(device), *(PutPairing(tie) for tie in ended), *events, *withdrawn)
         )
@@ -75,7 +75,7 @@ class Standing:
         if not device.usable:
             self.void(fingerprint)  # first: it must not depend on the store's health
         withdrawn = self.withdrawals(
-            fingerprint, lambda integrator: not device.paired_with(integrator)
+            fingerprint, lambda terms: not device.paired_with(terms.integrator_id)
         )
         if withdrawn:
             await self.store.commit(withdrawn)
@@ -86,14 +86,49 @@ class Standing:
         for fingerprint in sorted(named):
             await self.revoked_elsewhere(fingerprint)
 
-    def withdrawals(self, fingerprint: str, lost: Callable[[str], bool]) -> Commit:
-        """Return the writes that take a device out of open requests of integrators it lost."""
+    def revocation(self, device: Device, *, reason: str) -> Commit:
+        """Return the writes that revoke a device for good; ``void`` it once they are durable."""
+        revoked = replace(device, revoked_at=self.clock.now())
+        events = self._events("device.revoked", revoked, reason)
+        withdrawn = self.withdrawals(device.fingerprint, lambda _terms: True)
+        return (PutDevice(revoked), *events, *withdrawn)
+
+    def regrading(self, device: Device, *, assurance: str, reason: str) -> Commit:
+        """Return the writes that give a device another level, and tell its integrators.
+
+        Approvals that it has given in open requests whose floor it does not reach any more are
+        taken back; nothing is written where the level is the same.
+        """
+        if assurance == device.assurance:
+            return ()
+        regraded = replace(device, assurance=assurance)
+        withdrawn = self.withdrawals(
+            device.fingerprint,
+            lambda terms: not admits(assurance, terms.min_assurance),
+            approvals_only=True,
+        )
+        events = self._events("device.assurance_changed", regraded, reason)
+        return (PutDevice(regraded), *events, *withdrawn)
+
+    def _events(self, kind: str, device: Device, reason: str) -> Commit:
+        """Tell each integrator that the device is paired with."""
+        now = self.clock.now()
+        return tuple(
+            AppendEvent(device_event(kind, device, tie, now=now, mint=self.mint, reason=reason))
+            for tie in device.pairings.values()
+        )
+
+    def withdrawals(
+        self, fingerprint: str, lost: Callable[[Terms], bool], *, approvals_only: bool = False
+    ) -> Commit:
+        """Return the writes that take a device out of the open requests that it has ``lost``."""
         now = self.clock.now()
         writes: list[Write] = []
         for stored in self.store.pending_for(fingerprint):
-            if fingerprint in stored.state.out and not _approved_by(stored.state, fingerprint):
+            is_out = approvals_only or fingerprint in stored.state.out
+            if is_out and not _approved_by(stored.state, fingerprint):
                 continue
-            if lost(stored.terms.integrator_id):
+            if lost(stored.terms):
                 events = lifecycle.lose_device(stored.terms, stored.state, fingerprint, now)
                 if events:
                     writes += advance(stored, events, mint=self.mint)[1]

@@ -106,6 +106,13 @@ class EnrolledView(Struct, frozen=True):
     assurance: str
 
 
+class ReattestedView(Struct, frozen=True):
+    """Answer to ``POST /v1/device/reattest``."""
+
+    fingerprint: str
+    assurance: str
+
+
 class SessionView(Struct, frozen=True):
     """Answer to ``POST /v1/device/session``."""
 

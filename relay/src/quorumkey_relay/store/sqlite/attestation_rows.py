@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 _texts: Final = msgspec.json.Decoder(tuple[str, ...])
 
 UPSERT_ATTESTATION: Final = (
-    "INSERT INTO attestations (device, format, assurance, judged_at, evidence, serials, quirks)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET format = excluded.format,"
+    "INSERT INTO attestations"
+    " (device, format, assurance, judged_at, evidence, serials, quirks, revoked_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET format = excluded.format,"
     " assurance = excluded.assurance, judged_at = excluded.judged_at,"
-    " evidence = excluded.evidence, serials = excluded.serials, quirks = excluded.quirks"
+    " evidence = excluded.evidence, serials = excluded.serials, quirks = excluded.quirks,"
+    " revoked_at = excluded.revoked_at"
 )
 DELETE_SERIALS: Final = "DELETE FROM attested_serials WHERE device = ?"
 INSERT_SERIAL: Final = (
@@ -50,6 +52,7 @@ def put_attestation(number: int, attestation: Attestation) -> list[Statement]:
                 attestation.evidence,
                 json_list(serials),
                 json_list(attestation.quirks),
+                attestation.revoked_at,
             ),
         ),
         (DELETE_SERIALS, (number,)),
@@ -78,6 +81,7 @@ def read_attestation(row: sqlite3.Row) -> Attestation:
         evidence=row["evidence"],
         serials=_texts.decode(row["serials"]),
         quirks=_texts.decode(row["quirks"]),
+        revoked_at=row["revoked_at"],
     )
 
 

@@ -156,15 +156,17 @@ class Reader:
         )
         return None if row is None else attestation_rows.read_attestation(row)
 
-    def attested_by(self, serials: Collection[str]) -> list[tuple[str, str]]:
-        """Return pairs of certificate serial and device for the serials that occur."""
+    def attested_by(self, serials: Collection[str], limit: int) -> list[tuple[str, str]]:
+        """Return pairs of certificate serial and device; see ``Store.attested_by``."""
+        # Sorted only once cut: a certificate of a whole series may stand behind every device.
         found = self._all(
             "SELECT s.serial, v.fingerprint FROM json_each(?) AS j"
             " JOIN attested_serials AS s ON s.serial = j.value"
-            " JOIN devices AS v ON v.id = s.device ORDER BY s.serial, v.fingerprint",
-            (attestation_rows.json_list(serials),),
+            " JOIN attestations AS a ON a.device = s.device AND a.revoked_at IS NULL"
+            " JOIN devices AS v ON v.id = s.device AND v.revoked_at IS NULL LIMIT ?",
+            (attestation_rows.json_list(serials), limit),
         )
-        return [(row["serial"], row["fingerprint"].hex()) for row in found]
+        return sorted((row["serial"], row["fingerprint"].hex()) for row in found)
 
     def app_attest_keys(self) -> list[BoundAppAttestKey]:
         """Return all App Attest keys."""

@@ -111,7 +111,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TABLE attestations (
       device INTEGER PRIMARY KEY, format TEXT NOT NULL, assurance TEXT NOT NULL,
       judged_at INTEGER NOT NULL, evidence BLOB NOT NULL, serials TEXT NOT NULL,
-      quirks TEXT NOT NULL
+      quirks TEXT NOT NULL, revoked_at INTEGER
     );
     CREATE TABLE attested_serials (
       serial TEXT NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (serial, device)

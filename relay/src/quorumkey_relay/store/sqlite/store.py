@@ -334,10 +334,12 @@ class SqliteStore:
         await self._writer.settled()
         return self._reader.attestation(device)
 
-    async def attested_by(self, serials: Collection[str]) -> Sequence[tuple[str, str]]:
-        """Return pairs of certificate serial and device, in order."""
+    async def attested_by(
+        self, serials: Collection[str], *, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Return pairs of certificate serial and device."""
         await self._writer.settled()
-        return self._reader.attested_by(serials)
+        return self._reader.attested_by(serials, limit)
 
     async def app_attest_receipt(self, key_id: bytes) -> bytes | None:
         """Return the newest receipt of an App Attest key."""
