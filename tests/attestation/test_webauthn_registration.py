@@ -6,9 +6,13 @@ import sys
 from base64 import urlsafe_b64decode
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.attestation.webauthn_material import BASE, POLICY, register
 
 import quorumkey_attestation.webauthn
@@ -18,11 +22,13 @@ from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.result import Assurance
 from quorumkey_attestation.testing import pki, webauthn
 from quorumkey_attestation.testing.cbor_encoding import encode
+from quorumkey_attestation.testing.der_encoding import element, sequence
 from quorumkey_attestation.testing.webauthn import (
     BACKED_UP,
     BACKUP_ELIGIBLE,
     DEFAULT_FLAGS,
     Parts,
+    Statement,
     android_key,
     apple,
     fido_u2f,
@@ -30,7 +36,14 @@ from quorumkey_attestation.testing.webauthn import (
     packed,
     packed_self,
 )
-from quorumkey_attestation.testing.webauthn_certificates import webauthn_root
+from quorumkey_attestation.testing.webauthn_certificates import (
+    ATTESTATION_KEY,
+    NOT_AFTER,
+    NOT_BEFORE,
+    attestation_subject,
+    webauthn_authority,
+    webauthn_root,
+)
 from quorumkey_attestation.testing.webauthn_tpm import tpm
 from quorumkey_attestation.webauthn import (
     ES256,
@@ -41,7 +54,6 @@ from quorumkey_attestation.webauthn import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from quorumkey_attestation.testing.webauthn import Statement
 
 MAKERS: Final = [packed, tpm, fido_u2f, apple, android_key]
 SYNCED: Final = replace(BASE, flags=DEFAULT_FLAGS | BACKUP_ELIGIBLE | BACKED_UP)
@@ -249,7 +261,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", ["packed", "tpm", "fido-u2f", "apple", "android-key"])
 def test_a_statement_of_the_wrong_shape_is_refused(kind: str, statement: dict[str, object]) -> None:
     """Members of the wrong type, and certificates that are none, are refused in every format."""
-    made = webauthn.Statement(kind, statement)  # type: ignore[arg-type]  # the wrong shape
+    made = Statement(kind, statement)  # type: ignore[arg-type]  # the wrong shape
     with pytest.raises(AttestationError) as refusal:
         register(made)
 
@@ -274,6 +286,70 @@ def test_a_key_of_another_kind_is_refused(members: dict[int, int | bytes]) -> No
         register(none(parts), parts=parts)
 
     assert refusal.value.reason in {Reason.MALFORMED, Reason.ALGORITHM}
+
+
+def _leaf(**changed: object) -> pki.Authority:
+    """Return an attestation certificate that the test intermediate issued."""
+    make: Callable[..., x509.Certificate] = pki.mint
+    usual = {"not_before": NOT_BEFORE, "not_after": NOT_AFTER, "ca": False}
+    certificate = make(
+        attestation_subject(),
+        pki.private_key(ATTESTATION_KEY).public_key(),
+        webauthn_authority(),
+        **{**usual, **changed},
+    )
+    return pki.Authority(certificate, pki.private_key(ATTESTATION_KEY))
+
+
+def test_a_packed_certificate_has_to_say_that_it_is_no_authority() -> None:
+    """Without basicConstraints an attestation certificate is refused; with them it is accepted."""
+    with pytest.raises(AttestationError) as refusal:
+        register(packed(BASE, leaf=_leaf(ca=None)))
+
+    assert refusal.value.check == "webauthn.packed/3-profile"
+    assert register(packed(BASE, leaf=_leaf())).attested
+
+
+def test_a_packed_certificate_whose_name_does_not_parse_is_refused() -> None:
+    """A subject that is no name is found out when it is asked for, and refused."""
+    statement = packed(BASE)
+    leaf, intermediate = cast("list[bytes]", statement.members["x5c"])
+    unit = b"Authenticator Attestation"
+    before, after = leaf.split(unit)
+    # A UTF8String that is not UTF-8; the link to the issuer is looked at only later.
+    spoilt = before + b"\xff" * len(unit) + after
+    made = replace(statement, members={**statement.members, "x5c": [spoilt, intermediate]})
+    with pytest.raises(AttestationError) as refusal:
+        register(made)
+
+    assert refusal.value.reason is Reason.MALFORMED
+
+
+def test_an_android_chain_does_not_fit_a_key_of_another_kind() -> None:
+    """A credential on Ed25519 is not the P-256 key that an Android chain attests."""
+    parts = replace(BASE, cose=encode({1: 1, 3: -8, -1: 6, -2: bytes(31) + b"\x01"}))
+    with pytest.raises(AttestationError) as refusal:
+        register(
+            android_key(parts), parts=parts, policy=replace(POLICY, algorithms=frozenset({-8}))
+        )
+
+    assert refusal.value.reason is Reason.KEY_MISMATCH
+
+
+def test_an_apple_certificate_about_a_key_of_no_curve_is_refused() -> None:
+    """A certificate whose key cannot be read is about another key than the credential's."""
+    authority = webauthn_authority()
+    leaf = cast("list[bytes]", apple(BASE).members["x5c"])[0]
+    point = BASE.key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    certificate = x509.load_der_x509_certificate(leaf)
+    tbs = certificate.tbs_certificate_bytes.replace(point, b"\x04" + bytes(63) + b"\x01")
+    signature = authority.key.sign(tbs, ec.ECDSA(SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
+    spoilt = sequence(tbs, algorithm, element(0x03, b"\x00" + signature))
+    with pytest.raises(AttestationError) as refusal:
+        register(Statement("apple", {"x5c": [spoilt, authority.der]}))
+
+    assert refusal.value.check == "webauthn.apple/5-key"
 
 
 def test_software_evidence_is_a_registration() -> None:
