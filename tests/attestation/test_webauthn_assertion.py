@@ -22,6 +22,7 @@ from quorumkey_attestation.testing.webauthn import (
     assertion_signature,
 )
 from quorumkey_attestation.webauthn import verify_webauthn_assertion
+from quorumkey_attestation.webauthn.signatures import is_signed, key_fits
 
 #: The order of P-256 (SEC 2 section 2.4.2).
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -49,11 +50,12 @@ def test_a_stored_key_may_be_bytes(encoding: Encoding, form: PublicFormat) -> No
         b"",
         b"\x04" + bytes(64),
         b"0\x00",
+        bytes.fromhex("300a300406028103030200ff"),  # an algorithm that nobody knows
         x25519.X25519PrivateKey.from_private_bytes(bytes(32))
         .public_key()
         .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
     ],
-    ids=["nothing", "off-curve", "not-a-key", "x25519"],
+    ids=["nothing", "off-curve", "not-a-key", "unknown", "x25519"],
 )
 def test_an_impossible_stored_key_is_the_callers_mistake(stored: bytes) -> None:
     """Bytes that are no key of a credential cannot have come from a registration."""
@@ -87,6 +89,14 @@ def test_a_stored_key_of_another_algorithm_is_refused() -> None:
         assert_with(public_key=key)
 
     assert refusal.value.reason is Reason.ALGORITHM
+
+
+def test_a_key_that_cannot_sign_signs_nothing() -> None:
+    """A key for key agreement verifies no signature."""
+    key = x25519.X25519PrivateKey.from_private_bytes(bytes(32)).public_key()
+
+    assert not is_signed(key, b"", b"")
+    assert not key_fits(key, -7)
 
 
 def test_nothing_has_to_be_installed_for_an_assertion() -> None:
