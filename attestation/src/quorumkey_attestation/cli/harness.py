@@ -105,6 +105,8 @@ def _summarise(
     if report is not None:
         odd = sum(not each.is_as_expected for each in report.mutations)
         out.line(f"{len(report.mutations)} checks: {odd} let other cases through than their own")
+        structural = sum(len(each.structural) for each in report.mutations)
+        out.line(f"{structural} structural cases: without their check nothing can be read on")
         for check in report.without_case:
             out.line(f"no case for {check}", style="bold red")
     out.line("ok" if as_expected else "FAILED", style="bold green" if as_expected else "bold red")
