@@ -17,6 +17,7 @@ from quorumkey_attestation.anchors import TrustAnchors, subject_public_key_info
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.chain import load_chain, resolve_anchor
 from quorumkey_attestation.testing import pki
+from quorumkey_attestation.testing.android import google_root
 from quorumkey_attestation.testing_roots import TEST_ROOT_SPKI_SHA256
 
 if TYPE_CHECKING:
@@ -120,6 +121,17 @@ def test_a_denied_root_is_refused_even_when_configured(path: Path) -> None:
     allowed = TrustAnchors.google_hardware().including(root, allow_test_roots=True)
 
     assert (Reason.UNTRUSTED_ROOT, "chain/4-denied") == (refused.reason, refused.check)
+    assert [root] == resolve_anchor(chain, load_chain(chain, audit, least=1), allowed, audit)
+
+
+def test_our_own_test_roots_are_denied_even_when_configured() -> None:
+    """Who names a test root as an anchor has to say too that test roots are allowed."""
+    root = google_root().certificate
+    chain = [root.public_bytes(Encoding.DER)]
+    audit = Audit()
+    allowed = TrustAnchors((root,), allow_test_roots=True)
+
+    assert "chain/4-denied" == refusal_of(root, TrustAnchors((root,))).check
     assert [root] == resolve_anchor(chain, load_chain(chain, audit, least=1), allowed, audit)
 
 
