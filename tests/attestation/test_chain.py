@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
 from cryptography import x509
@@ -132,6 +133,17 @@ def test_no_certificate(damage: bytes) -> None:
     assert (Reason.MALFORMED, "chain/2-parse", 1) == refused(
         lambda: load_chain([CHAIN[0], damage], Audit(), least=1)
     )
+
+
+@pytest.mark.parametrize("action", ["default", "error"])
+def test_serial_number_below_zero(action: Literal["default", "error"]) -> None:
+    """A serial number that is not positive is refused, whatever becomes of warnings."""
+    start = LEAF.der.index(b"\xa0\x03\x02\x01\x02") + 7  # after the version, tag and length
+    edited = LEAF.der[:start] + bytes([LEAF.der[start] | 0x80]) + LEAF.der[start + 1 :]
+
+    with warnings.catch_warnings(record=action == "default"):
+        warnings.simplefilter(action)
+        assert "chain/2-parse" == refused(lambda: walked(edited, *CHAIN[1:]))[1]
 
 
 def test_trailing_octet() -> None:

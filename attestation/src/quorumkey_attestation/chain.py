@@ -48,7 +48,7 @@ def load_chain(chain: Sequence[bytes], audit: Audit, *, least: int) -> list[x509
     """Return the certificates of ``chain``, leaf first.
 
     1. It has ``least`` to ``MAX_CERTIFICATES`` certificates of at most ``MAX_CERTIFICATE_BYTES``.
-    2. Each one parses.
+    2. Each one parses, and has a positive serial number.
 
     Args:
         chain: the DER of each certificate, leaf first.
@@ -78,7 +78,8 @@ def load_chain(chain: Sequence[bytes], audit: Audit, *, least: int) -> list[x509
             index=index,
         )
         try:
-            certificates.append(x509.load_der_x509_certificate(der))
+            certificate = x509.load_der_x509_certificate(der)
+            is_numbered = certificate.serial_number > 0  # RFC 5280 section 4.1.2.2
         except (
             ValueError,
             TypeError,
@@ -93,6 +94,14 @@ def load_chain(chain: Sequence[bytes], audit: Audit, *, least: int) -> list[x509
                 index=index,
                 check="chain/2-parse",
             ) from error
+        if not is_numbered:
+            raise AttestationError(
+                Reason.MALFORMED,
+                "A certificate's serial number is not positive.",
+                index=index,
+                check="chain/2-parse",
+            )
+        certificates.append(certificate)
     return certificates
 
 
