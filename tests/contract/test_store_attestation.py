@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.contract.material import fingerprint, furnish
+from tests.contract.material import device, fingerprint, furnish
 from tests.relay.simulator import START
 
 from quorumkey_relay.identity.principals import Attestation, BoundAppAttestKey
@@ -15,6 +16,7 @@ from quorumkey_relay.store.protocol import (
     BindAppAttestKey,
     Conflict,
     PutAttestation,
+    PutDevice,
     Store,
     StoreUnavailable,
 )
@@ -86,6 +88,63 @@ async def test_devices_are_found_by_their_certificates(store: Store) -> None:
     assert sorted(
         [("1", fingerprint("alice")), ("1", fingerprint("bob")), ("ab", fingerprint("alice"))]
     ) == list(found)
+
+
+async def test_only_so_many_devices_are_found_at_once(store: Store) -> None:
+    """A certificate that stands behind many devices does not fill the memory."""
+    names = ("alice", "bob", "carol")
+    await furnish(store, *names)
+    for name in names:
+        await store.commit((PutAttestation(attestation(name, "ab")),))
+
+    found = await store.attested_by(["ab"], limit=2)
+
+    assert 2 == len(found)
+    assert {device for _, device in found} < {fingerprint(name) for name in names}
+
+
+async def test_what_is_dealt_with_is_not_found(backend: Backend) -> None:
+    """Neither a revoked device nor evidence that is known to be revoked is found again."""
+    known = replace(attestation("bob", "ab"), revoked_at=START + 1)
+    async with backend.open() as store:
+        await furnish(store, "alice", "bob", "carol")
+        for proved in (attestation("alice", "ab"), known, attestation("carol", "ab")):
+            await store.commit((PutAttestation(proved),))
+        await store.commit((PutDevice(replace(device("alice"), revoked_at=START + 1)),))
+        here = await store.attested_by(["ab"], limit=10)
+    async with backend.open() as store:
+        there = await store.attested_by(["ab"], limit=10)
+        read = await store.attestation(fingerprint("bob"))
+
+    assert [[("ab", fingerprint("carol"))]] * 2 == [here, there]
+    assert known == read
+
+
+async def test_new_evidence_takes_the_place_of_revoked_evidence(store: Store) -> None:
+    """What a device proves after that is looked up again."""
+    await furnish(store, "alice")
+    await store.commit((PutAttestation(replace(attestation("alice", "ab"), revoked_at=START)),))
+    await store.commit((PutAttestation(attestation("alice", "cd")),))
+
+    assert [("cd", fingerprint("alice"))] == await store.attested_by(["ab", "cd"], limit=10)
+
+
+async def test_of_many_who_advance_a_counter_at_once_one_does(store: Store) -> None:
+    """Commits that wait for the disk together are judged one after the other."""
+    await furnish(store, "alice")
+    await store.commit((BindAppAttestKey(bound("alice"), b"receipt"),))
+
+    async def advance(new: int) -> bool:
+        try:
+            await store.commit((AdvanceCounter(KEY_ID, 0, new),))
+        except Conflict:
+            return False
+        return True
+
+    won = await asyncio.gather(*(advance(new) for new in range(1, 9)))
+
+    assert [True, *[False] * 7] == won
+    assert bound("alice", counter=1) == store.directory.app_attest_key(KEY_ID)
 
 
 async def test_an_app_attest_key_survives(backend: Backend) -> None:

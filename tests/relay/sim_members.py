@@ -66,6 +66,8 @@ class SettingsMembers(TypedDict, total=False):
     android_user_auth: Literal["per_use", "required", "any"]
     android_revocation: Path | str
     android_revocation_max_age_seconds: int
+    revoked_hardware: Literal["flag", "revoke"]
+    recheck_seconds: int
     webauthn_formats: tuple[WebAuthnFormat, ...]
     webauthn_roots: Path
     unsafe_test_root: Path
