@@ -283,11 +283,11 @@ def test_an_unexpected_end_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_extra_is_told_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the cases would prove nothing; the command names what to install."""
-    monkeypatch.setattr(catalog, "missing_extras", lambda: ("play", "webauthn"))
+    monkeypatch.setattr(catalog, "missing_extras", lambda: ("receipt", "webauthn"))
     done = type_in("selftest")
 
     assert 1 == done.status
-    assert "pip install 'quorumkey-attestation[play,webauthn]'" in done.err
+    assert "pip install 'quorumkey-attestation[receipt,webauthn]'" in done.err
 
 
 def test_exhaustive_alone_is_no_command() -> None:

@@ -72,7 +72,7 @@ WITHOUT_CASE: Final[Mapping[str, str]] = MappingProxyType({})
 
 #: The modules that judging needs beyond ``cryptography``, with the extra each one comes from.
 EXTRAS: Final[Mapping[str, str]] = MappingProxyType(
-    {"asn1crypto": "receipt", "joserfc": "play", "webauthn": "webauthn"}
+    {"asn1crypto": "receipt", "webauthn": "webauthn"}
 )
 
 _MODULES: Final[tuple[_CasesModule, ...]] = (
