@@ -24,20 +24,28 @@ from tests.attestation.android_material import (
 )
 
 from quorumkey_attestation.anchors import TrustAnchors
-from quorumkey_attestation.android.chain import AndroidChain, verify_android_chain
+from quorumkey_attestation.android.chain import (
+    AndroidChain,
+    examine_android_chain,
+    verify_android_chain,
+)
 from quorumkey_attestation.android.revocation import RevocationEntry, RevocationList
+from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.testing import pki
 from quorumkey_attestation.testing.android import (
     DIGITAL_SIGNATURE,
     factory_issuers,
     google_root,
+    issue,
     key_description_extension,
     rkp_issuers,
     software_issuers,
 )
 from quorumkey_attestation.testing.android_case import DEVICE_KEY, attested
 from quorumkey_attestation.testing.android_description import description
+from quorumkey_attestation.testing.der_encoding import element, sequence
+from quorumkey_attestation.testing.resigning import resign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -230,6 +238,55 @@ def test_critical_description() -> None:
     extension = key_description_extension(description().encoded())
 
     assert "rkp" == walk(attested(b"", extensions=[(extension, True)])).method
+
+
+@pytest.mark.parametrize(
+    ("public_key_info", "expected"),
+    [
+        # Of an algorithm that nobody has.
+        (
+            sequence(sequence(element(0x06, b"\x2a\x03")), element(0x03, bytes(5))).hex(),
+            Reason.UNSUPPORTED,
+        ),
+        # A point that is not on P-256.
+        (
+            "3059301306072a8648ce3d020106082a8648ce3d030107034200 04" + "00" * 64,
+            Reason.MALFORMED,
+        ),
+    ],
+    ids=["unknown-algorithm", "not-on-the-curve"],
+)
+def test_key_that_cannot_be_read(public_key_info: str, expected: Reason) -> None:
+    """A genuine leaf whose key cannot be read is refused, and no other exception leaves."""
+    chain = attested()
+    (issuer, *_) = issue(rkp_issuers())
+    leaf = resign(chain[0], issuer, public_key_info=bytes.fromhex(public_key_info))
+
+    assert (expected, "android.chain/10-key") == refused([leaf, *chain[1:]])
+
+
+def test_issuer_whose_name_cannot_be_read() -> None:
+    """An issuer's name that is no text makes the chain one of neither kind, and is no bug."""
+    batch, above = factory_issuers()
+    chain = list(attested(issuers=(batch, above)))
+    number = b"\x1017a3c0ffee5b2a4d"
+    start = chain[2].index(number)
+    assert chain[2][start - 1] in {0x0C, 0x13}
+    # A BIT STRING, which is read only when the name is asked for.
+    chain[2] = chain[2][: start - 1] + b"\x03\x10\x00" + chain[2][start + 2 :]
+
+    assert Reason.BROKEN_CHAIN is refused(chain)[0]
+
+
+def test_ignoring_the_missing_list() -> None:
+    """The harness may switch off the check for a list; the walk goes on without one."""
+    audit = Audit(ignored={"android.chain/7-list"})
+
+    walked = examine_android_chain(
+        attested(), anchors=trusted(), revocation=None, now=pki.NOW, audit=audit
+    )
+
+    assert "android.chain/8-revoked" not in walked.checks
 
 
 def test_no_list() -> None:

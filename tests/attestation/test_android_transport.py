@@ -56,10 +56,13 @@ def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Server:
     """Answers one connection with fixed octets, and keeps what it was asked."""
 
-    def __init__(self, credentials: Path, answer: bytes, *, hold: bool = False) -> None:
+    def __init__(
+        self, credentials: Path, answer: bytes, *, hold: bool = False, drip: bytes = b""
+    ) -> None:
         self.asked = b""
         self._answer = answer
         self._hold = hold
+        self._drip = drip
         self.released = threading.Event()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(credentials)
@@ -91,6 +94,8 @@ class Server:
                         return
                     self.asked += piece
                 connection.sendall(self._answer)
+                while self._drip and not self.released.wait(0.02):
+                    connection.sendall(self._drip)
                 if self._hold:
                     self.released.wait(10)
         except OSError:
@@ -98,9 +103,11 @@ class Server:
 
 
 @contextmanager
-def serving(credentials: Path, answer: bytes, *, hold: bool = False) -> Generator[Server]:
+def serving(
+    credentials: Path, answer: bytes, *, hold: bool = False, drip: bytes = b""
+) -> Generator[Server]:
     """Run a server for the time of a test."""
-    server = Server(credentials, answer, hold=hold)
+    server = Server(credentials, answer, hold=hold, drip=drip)
     server.start()
     try:
         yield server
@@ -196,6 +203,16 @@ def test_silence(credentials: Path) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"
     with serving(credentials, half, hold=True) as server, pytest.raises(TimeoutError):
         transport(credentials, timeout=0.2)(server.url, {})
+
+
+def test_dripping(credentials: Path) -> None:
+    """A server that keeps sending a little is given up when the time for the whole is over."""
+    endless = b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n"
+    with (
+        serving(credentials, endless, drip=b" ") as server,
+        pytest.raises(TimeoutError),
+    ):
+        transport(credentials, timeout=0.3)(server.url, {})
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/", "file:///etc/hosts", "https://", "status"])

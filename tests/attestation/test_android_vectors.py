@@ -264,6 +264,24 @@ def test_ml_dsa_key(name: str) -> None:
     assert "MLDSA65PublicKey" in type(key.public_key).__name__
 
 
+def test_point_of_a_key_that_has_none() -> None:
+    """A genuine RSA key is not the P-256 key that is being registered."""
+    genuine = GENUINE[3]
+    now = moment(genuine.at)
+
+    with pytest.raises(AttestationError) as caught:
+        verify_android_key(
+            chain_in(TESTDATA / f"{genuine.path}.pem"),
+            challenge=b"challenge",
+            policy=AndroidKeyPolicy(packages=None, curve="any"),
+            revocation=snapshot(now),
+            now=now,
+            public_key=b"\x04" + bytes(64),
+        )
+
+    assert Reason.KEY_MISMATCH is caught.value.reason
+
+
 def test_true_that_is_not_der() -> None:
     """A genuine device's deviceLocked of 0x01 is refused, and accepted where policy tells it."""
     chain = chain_in(TESTDATA / "invalid" / "malformed_rot_device_locked.pem")
