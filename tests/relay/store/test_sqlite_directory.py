@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.contract.backends import SqliteBackend
-from tests.contract.material import api_key, ended, envelope_bytes, event, furnish, happened
+from tests.contract.material import (
+    api_key,
+    ended,
+    envelope_bytes,
+    event,
+    fingerprint,
+    furnish,
+    happened,
+)
 from tests.relay.simulator import ACME
 
 from quorumkey_relay.store.protocol import (
@@ -120,6 +128,23 @@ def test_migrations_run_once(tmp_path: Path) -> None:
     connection.close()
 
     assert [len(schema.MIGRATIONS), 0] == ran
+
+
+async def test_a_database_without_attestation_is_brought_up(tmp_path: Path) -> None:
+    """What the first schema holds is there after the next one; its devices proved nothing."""
+    connection = schema.connect(tmp_path)
+    for statement in schema.MIGRATIONS[0].split(";"):
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    backend = SqliteBackend(tmp_path)
+    async with backend.open() as opened:
+        await furnish(opened, "alice")
+        proved = await opened.attestation(fingerprint("alice"))
+        known = opened.directory.device(fingerprint("alice"))
+
+    assert None is proved
+    assert known is not None
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:

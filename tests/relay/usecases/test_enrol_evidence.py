@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -265,6 +266,17 @@ async def test_a_key_that_vouches_for_another_device_is_refused(trusting: Simula
         (refusal.details or {})["reason"],
     )
     assert None is trusting.store.directory.device(second.fingerprint)
+
+
+async def test_of_two_devices_at_once_a_key_vouches_for_one(trusting: Simulator) -> None:
+    """Enrolments under way at the same time do not share an App Attest key either."""
+    devices = [SimDevice("alice"), SimDevice("mallory")]
+
+    answers = await asyncio.gather(
+        *(enrol(trusting, device, attested.from_iphone) for device in devices)
+    )
+
+    assert ["Enrolled", "Refusal"] == sorted(type(answer).__name__ for answer in answers)
 
 
 async def test_the_same_phone_may_vouch_again(trusting: Simulator) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from tests.sdk.relay_double import API_KEY, URL, RelayDouble, answer
 
 from quorumkey.client import Client
+from quorumkey.errors import UnexpectedAnswerError
 from quorumkey.protocol import PasskeyPolicy
 
 
@@ -41,3 +43,17 @@ def test_a_relay_without_passkeys() -> None:
         found = [client.info().passkeys, client.info().passkeys]
 
     assert [None, None] == found
+
+
+def test_a_relay_that_accepts_evidence_of_tests_says_so() -> None:
+    """The flag is false where the relay says nothing, and anything but a boolean is refused."""
+    relay = RelayDouble()
+    told = [relay.info() | change for change in ({}, {"unsafe_test_root": True})]
+    strange = relay.info() | {"unsafe_test_root": "yes"}
+    relay.script("GET /v1/info", *(answer(one) for one in told), answer(strange))
+    with Client(URL, API_KEY, transport=relay.transport) as client:
+        found = [client.info().unsafe_test_root for _ in told]
+        with pytest.raises(UnexpectedAnswerError):
+            client.info()
+
+    assert [False, True] == found
