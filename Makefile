@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the interpreter it is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test serve bench lint types imports fixtures-check tests format fixtures pins clean runtime dev
+.PHONY: help demo test serve bench fuzz selftest lint types imports fixtures-check tests format fixtures pins clean runtime dev
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 export PYTHON
@@ -10,6 +10,9 @@ bin := .venv/bin
 
 # Tests start servers of their own, so more processes than cores would only make them wait.
 TEST_PROCESSES ?= 2
+
+# Seconds for each entry point, two of which run at a time.
+FUZZ_SECONDS ?= 30
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +23,7 @@ demo: runtime ## five software phones, two requests, one offline proof; under a 
 serve: runtime ## a relay on 127.0.0.1:8080 with its data under ./data
 	@scripts/serve
 
-test: dev lint types imports fixtures-check tests ## every check and every test
+test: dev lint types imports fixtures-check selftest tests ## every check and every test
 
 bench: dev ## the figures of docs/performance.md, measured here
 	@$(bin)/python -m bench
@@ -38,6 +41,13 @@ imports: dev ## the directions between packages
 
 fixtures-check: dev ## fixtures/ is what its generators write
 	$(bin)/python -m fixtures.generate_vectors --check
+	$(bin)/quorumkey-attest make-fixtures fixtures/attestation --check
+
+selftest: dev ## each attestation check refuses its own cases, and nothing else does
+	$(bin)/quorumkey-attest selftest --mutate
+
+fuzz: dev ## every entry point of the attestation library, by coverage; some three minutes
+	$(bin)/python -m fuzz.attestation all --seconds $(FUZZ_SECONDS)
 
 tests: dev ## the test suite with coverage
 	$(bin)/pytest -n $(TEST_PROCESSES) --cov --cov-report=term
@@ -48,6 +58,7 @@ format: dev ## let ruff mend what it can
 
 fixtures: dev ## write fixtures/ anew
 	$(bin)/python -m fixtures.generate_vectors
+	$(bin)/quorumkey-attest make-fixtures fixtures/attestation
 
 pins: ## write constraints.txt anew from what the registry has today
 	scripts/pin
