@@ -329,6 +329,21 @@ def test_a_missing_extra_is_one_line() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("module", "extra"), [("webauthn", "webauthn"), ("asn1crypto", "receipt")], ids=str
+)
+def test_the_self_test_asks_for_what_it_needs(module: str, extra: str) -> None:
+    """Without an extra some cases cannot be judged, and the command names it."""
+    done = run(
+        "selftest",
+        program=f"import sys; sys.modules[{module!r}] = None; "
+        "from quorumkey_attestation.cli import main; main()",
+    )
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert f"pip install 'quorumkey-attestation[{extra}]'" in done.stderr
+
+
 def test_another_missing_module_is_not_blamed_on_the_extra() -> None:
     """Only what the extra brings is the extra's."""
     done = run(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 import pytest
 from tests.attestation.attest_terminal import case_called
@@ -15,9 +17,6 @@ from quorumkey_attestation.evidence_files import (
     WebAuthnAssertionEvidence,
     WebAuthnRegistrationEvidence,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LEAF, ISSUER = b"\x30\x03\x02\x01\x00", b"\x30\x03\x02\x01\x01"
 
@@ -43,6 +42,13 @@ def test_a_file_is_read_with_its_name(tmp_path: Path) -> None:
     path.write_bytes(LEAF)
 
     assert EvidenceFile(str(path), LEAF) == evidence_files.read_evidence_file(path)
+
+
+def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence may come through a pipe."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LEAF)))
+
+    assert EvidenceFile("-", LEAF) == evidence_files.read_evidence_file(Path("-"))
 
 
 def test_a_file_that_cannot_be_read_is_told(

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import re
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
@@ -39,6 +40,7 @@ __all__ = [
 
 MAX_EVIDENCE_BYTES: Final = 1024 * 1024  # bytes of one file; real evidence has at most 30,000
 
+_STANDARD_INPUT: Final = "-"
 _SEQUENCE: Final = 0x30  # the first byte of every DER structure that is evidence
 _PEM: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----(?P<body>[^-]*)-----END CERTIFICATE-----", re.DOTALL
@@ -104,15 +106,18 @@ class WebAuthnAssertionEvidence:
 
 
 def read_evidence_file(path: Path) -> EvidenceFile:
-    """Read a file.
+    """Read a file, or standard input for ``-``.
 
     Raises:
         EvidenceFileError: it cannot be read, or is larger than ``MAX_EVIDENCE_BYTES``; every
             function of this module raises it.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_EVIDENCE_BYTES + 1)
+        if str(path) == _STANDARD_INPUT:
+            data = sys.stdin.buffer.read(MAX_EVIDENCE_BYTES + 1)
+        else:
+            with path.open("rb") as stream:
+                data = stream.read(MAX_EVIDENCE_BYTES + 1)
     except OSError as error:
         raise EvidenceFileError(f"{path}: {error.strerror}") from None
     if len(data) > MAX_EVIDENCE_BYTES:

@@ -45,7 +45,8 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("show")
 def show(  # one argument for each option
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="One file, or a chain in several.")
+        list[Path],
+        typer.Argument(metavar="FILE…", help="One, or a chain in several; - is standard input."),
     ],
     *,
     at: Annotated[

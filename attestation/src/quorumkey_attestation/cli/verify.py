@@ -70,7 +70,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.command("apple")
 def verify_apple(  # noqa: PLR0913  # one argument for each option
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CBOR, DER, base64 or JSON.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CBOR, DER, base64 or JSON; - is standard input.")
+    ],
     *,
     policy: PolicyOption,
     kind: Annotated[
