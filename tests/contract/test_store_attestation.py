@@ -208,6 +208,19 @@ async def test_a_counter_that_moved_is_a_conflict(store: Store, expected: int) -
     assert bound("alice", counter=7) == store.directory.app_attest_key(KEY_ID)
 
 
+@pytest.mark.parametrize("new", [7, 6, 0])
+async def test_a_counter_that_would_not_grow_is_a_conflict(store: Store, new: int) -> None:
+    """Not even who knows the counter can turn it back, or leave it where it is."""
+    await furnish(store, "alice")
+    await store.commit((BindAppAttestKey(bound("alice"), b"receipt"),))
+    await store.commit((AdvanceCounter(KEY_ID, 0, 7),))
+
+    with pytest.raises(Conflict):
+        await store.commit((AdvanceCounter(KEY_ID, 7, new),))
+
+    assert bound("alice", counter=7) == store.directory.app_attest_key(KEY_ID)
+
+
 async def test_a_counter_of_no_key_is_a_conflict(store: Store) -> None:
     """There is nothing to advance."""
     with pytest.raises(Conflict):

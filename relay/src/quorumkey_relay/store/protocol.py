@@ -197,7 +197,7 @@ class BindAppAttestKey:
 
 @dataclass(frozen=True, slots=True)
 class AdvanceCounter:
-    """An App Attest key's counter grows; refused as Conflict where it is not ``expected``."""
+    """An App Attest key's counter grows; Conflict where it is not ``expected``, or would not."""
 
     key_id: bytes
     expected: int

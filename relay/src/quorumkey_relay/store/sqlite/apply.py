@@ -78,9 +78,9 @@ def check(write: Write, directory: MemoryDirectory, open_requests: OpenRequests)
             bound = directory.app_attest_key(key.key_id)
             if bound is not None and bound.device != key.device:
                 raise Conflict(key.key_id.hex())
-        case AdvanceCounter(key_id=key_id, expected=expected):
+        case AdvanceCounter(key_id=key_id, expected=expected, new=new):
             bound = directory.app_attest_key(key_id)
-            if bound is None or bound.counter != expected:
+            if bound is None or bound.counter != expected or new <= expected:
                 raise Conflict(key_id.hex())
         case _:
             pass
