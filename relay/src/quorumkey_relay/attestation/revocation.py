@@ -128,14 +128,18 @@ def feed_of(settings: Settings, clock: Clock) -> RevocationFeed | None:
     judged = settings.android_apps or "android-key" in settings.webauthn_formats
     if settings.attestation == "off" or not judged:
         return None
+    return RevocationFeed(source_of(settings, clock), clock)
+
+
+def source_of(settings: Settings, clock: Clock) -> ListSource:
+    """Return where these settings have the list come from."""
     max_age = timedelta(seconds=settings.android_revocation_max_age_seconds)
     location = settings.android_revocation
     if isinstance(location, Path):
-        return RevocationFeed(FileSource(location, max_age), clock)
-    fetcher = RevocationFetcher(
-        HttpsTransport(), lambda: moment(clock), url=location, max_age=max_age
+        return FileSource(location, max_age)
+    return FetchedSource(
+        RevocationFetcher(HttpsTransport(), lambda: moment(clock), url=location, max_age=max_age)
     )
-    return RevocationFeed(FetchedSource(fetcher), clock)
 
 
 def moment(clock: Clock) -> datetime:

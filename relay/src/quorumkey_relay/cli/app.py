@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from quorumkey.errors import ProtocolError
-from quorumkey_relay.cli import devices, integrators, keys, pairings, requests
+from quorumkey_relay.cli import attestation, devices, integrators, keys, pairings, requests
 from quorumkey_relay.cli.check import check as check_relay
 from quorumkey_relay.cli.options import (
     EVERY_SETTING,
@@ -159,7 +159,14 @@ def demo(
     demonstrate(scenario, pace=pace, out=Output(as_json=as_json))
 
 
-for part in (integrators.app, keys.app, devices.app, requests.app, pairings.app):
+for part in (
+    integrators.app,
+    keys.app,
+    devices.app,
+    attestation.app,
+    requests.app,
+    pairings.app,
+):
     app.add_typer(part)
 
 

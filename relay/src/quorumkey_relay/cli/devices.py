@@ -28,7 +28,7 @@ from quorumkey_relay.usecases.advance import device_event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quorumkey_relay.identity.principals import Device, Pairing
+    from quorumkey_relay.identity.principals import Attestation, Device, Pairing
     from quorumkey_relay.store.sqlite.admin import AdminStore
 
 app = typer.Typer(
@@ -82,6 +82,48 @@ def list_devices(
             for device, ties in found
         ],
         empty="No device yet.",
+    )
+
+
+@app.command(
+    "show",
+    help=explained(
+        "Show a device: whose it is, what it proved of where its key lives, in which format and"
+        " when, and whether that is revoked by now.",
+        "quorumkey-relay devices show FINGERPRINT",
+        "quorumkey-relay devices show FINGERPRINT --json",
+    ),
+)
+@takes_settings(*STORE_SETTINGS)
+def show(
+    settings: Settings,
+    *,
+    fingerprint: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="The device's 64 hex digits.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a device."""
+    check_fingerprint(fingerprint, field="FINGERPRINT")
+    with opened(settings) as store:
+        device, ties = _device(store, fingerprint)
+        proved = store.read.attestation(fingerprint)
+        names = {one.id: one.name for one in store.read.integrators()}
+    members = _device_json(device, ties)
+    if proved is not None:
+        members["attestation"] = _attestation_json(proved)
+    out = Output(as_json=as_json)
+    out.json(members)
+    out.rows(
+        [
+            ("device", fingerprint),
+            ("platform", device.platform),
+            ("paired as", _paired_as(ties, names) or "nobody"),
+            ("enrolled", format_time(device.enrolled_at)),
+            ("revoked", "no" if device.revoked_at is None else format_time(device.revoked_at)),
+            ("assurance", device.assurance),
+            *_attestation_rows(proved),
+        ]
     )
 
 
@@ -172,6 +214,30 @@ def _device_json(device: Device, ties: Sequence[Pairing]) -> dict[str, object]:
     if device.revoked_at is not None:
         members["revoked_at"] = format_time(device.revoked_at)
     return members
+
+
+def _attestation_json(proved: Attestation) -> dict[str, object]:
+    members: dict[str, object] = {
+        "format": proved.format,
+        "assurance": proved.assurance,
+        "judged_at": format_time(proved.judged_at),
+        "serials": list(proved.serials),
+        "quirks": list(proved.quirks),
+    }
+    if proved.revoked_at is not None:
+        members["revoked_at"] = format_time(proved.revoked_at)
+    return members
+
+
+def _attestation_rows(proved: Attestation | None) -> list[tuple[str, str]]:
+    if proved is None:
+        return [("evidence", "none")]
+    found = proved.revoked_at
+    return [
+        ("evidence", f"{proved.format}, proved {proved.assurance}"),
+        ("judged", format_time(proved.judged_at)),
+        ("certificate", "not revoked" if found is None else f"revoked, {format_time(found)}"),
+    ]
 
 
 def _tie_json(tie: Pairing) -> dict[str, object]:

@@ -30,6 +30,7 @@ COMMAND_OPTIONS: Final = frozenset(
     {
         "approver",
         "before",
+        "dry_run",
         "expires_in",
         "in_seconds",
         "integrator",
@@ -50,6 +51,13 @@ COMMAND_OPTIONS: Final = frozenset(
 EVERY_SETTING: Final = tuple(option.name for option in OPTIONS)
 #: Where the data lies, and the key if it lies elsewhere.
 STORE_SETTINGS: Final = ("data_dir", "key_file")
+#: Where the revocation list is, and what becomes of devices that it names.
+REVOCATION_SETTINGS: Final = (
+    *STORE_SETTINGS,
+    "android_revocation",
+    "android_revocation_max_age_seconds",
+    "revoked_hardware",
+)
 #: What decides under which address the relay is reached.
 ADDRESS_SETTINGS: Final = (
     *STORE_SETTINGS,

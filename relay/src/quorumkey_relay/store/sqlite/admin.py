@@ -87,6 +87,12 @@ class AdminStore:
                 connection.execute(*statement)
                 connection.execute(rows.INSERT_CHANGE, change)
 
+    def ask_for_recheck(self) -> None:
+        """Have a serving relay look at the revocation list; raises ``StoreUnavailable``."""
+        with self._transaction() as connection:
+            change: tuple[Change, str] = ("recheck", "")
+            connection.execute(rows.INSERT_CHANGE, change)
+
     def _statement(self, write: AdminWrite) -> tuple[Statement, tuple[Change, str]]:
         match write:
             case PutIntegrator(integrator=integrator):
