@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.attestation.attest_terminal import all_entries, type_in
@@ -13,6 +13,8 @@ from quorumkey_attestation.testing import catalog, selftest
 from quorumkey_attestation.testing.case import Case
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorumkey_attestation.audit import Audit
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -150,6 +152,54 @@ def test_a_refused_case_has_a_control_and_is_judged_as_it_is() -> None:
             odd.append(case.id)
 
     assert [] == odd
+
+
+#: What follows from another difference: a signature from what is signed, a key from the evidence.
+CONSEQUENCES = frozenset(
+    {
+        "signature.der",
+        "expect.key_id",
+        "expect.public_key",
+        "expect.client_data",
+        "revocation.fetched_at",
+        "revocation.file",
+        "revocation.max_age_seconds",
+    }
+)
+#: Cases that a policy has to be turned for, too: their control would not get as far as their check.
+TURNED = frozenset({"D23a", "R5b", "S4", "W8a", "W8b", "W8c", "W8d", "W17b", "W19a", "W27a"})
+
+
+def flat(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """A table without tables in it: names joined by dots."""
+    found: dict[str, object] = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            found |= flat(cast("Mapping[str, object]", value), f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def differences(one: Case, other: Case) -> set[str]:
+    """Where two cases differ: files, settings and the moment."""
+    mine, theirs = (
+        {**case.evidence, **flat(case.settings), "at": case.at} for case in (one, other)
+    )
+    return {name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name)}
+
+
+def test_a_case_differs_from_its_control_in_one_place() -> None:
+    """One file, one setting or the moment, beside what follows from it and what is named above."""
+    cases = {entry.case.id: entry.case for entry in all_entries()}
+    wide = {
+        case.id: places
+        for case in cases.values()
+        if case.reason is not None and case.control is not None
+        if len(places := differences(case, cases[case.control]) - CONSEQUENCES) > 1
+    }
+
+    assert {} == {name: places for name, places in wide.items() if name not in TURNED}
 
 
 def test_structural_cases_stay_the_exception() -> None:
