@@ -18,7 +18,7 @@ from quorumkey_attestation.testing import (
 )
 from quorumkey_attestation.testing_roots import TEST_ROOT_SPKI_SHA256
 
-HEAVY = ("asn1crypto", "joserfc", "webauthn", "typer", "rich")
+HEAVY = ("asn1crypto", "webauthn", "typer", "rich")
 
 EXPORTS = [
     "AndroidKey",
