@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.sdk.cli.terminal import type_in
 from tests.sdk.device.phones import Desk
-from tests.sdk.relay_double import body_of
+from tests.sdk.relay_double import answer, body_of
 
 from quorumkey.cli import _attestation, _device_options
 from quorumkey.device import SoftwareDevice
@@ -90,3 +90,27 @@ def test_a_program_that_takes_too_long_is_ended(
     done = enroll(desk, program("import time", "time.sleep(60)"))
 
     assert "took more than" in done.err
+
+
+def test_a_program_proves_the_device_anew(desk: Desk) -> None:
+    """The evidence of the program is sent, and the level shown."""
+    phone = desk.enroll()
+    fingerprint = phone.approver.fingerprint
+    desk.relay.script(
+        "POST /v1/device/reattest", answer({"fingerprint": fingerprint, "assurance": "tee"})
+    )
+    command = program('print(\'{"format": "none"}\')')
+
+    options = ("--home", desk.home, "--attestation-command", command, "--json")
+    done = type_in("device", "reattest", *options)
+
+    (call,) = [call for call in desk.relay.calls if call.url.path.endswith("reattest")]
+    assert {"format": "none"} == body_of(call)["attestation"]
+    assert (0, {"fingerprint": fingerprint, "assurance": "tee"}) == (done.status, done.object)
+
+
+def test_proving_anew_takes_a_program(desk: Desk) -> None:
+    """Without one there is nothing to send."""
+    desk.enroll()
+
+    assert 2 == type_in("device", "reattest", "--home", desk.home).status

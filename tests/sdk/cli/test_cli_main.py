@@ -27,6 +27,7 @@ COMMANDS = [
     ("device", "show"),
     ("device", "approve"),
     ("device", "deny"),
+    ("device", "reattest"),
     ("device", "whoami"),
     ("device", "unpair"),
     ("webhook", "verify"),

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 from tests.sdk.device.phones import Desk
-from tests.sdk.relay_double import body_of
+from tests.sdk.relay_double import answer, body_of, failure
 
+from quorumkey.device import Reattested
+from quorumkey.errors import InvalidRequestError, UnexpectedAnswerError
 from quorumkey.protocol import Enrollment, b64encode, parse_envelope
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from quorumkey.protocol import JsonValue
 
 ENROLL = "POST /v1/device/enroll"
+REATTEST = "POST /v1/device/reattest"
 
 
 @pytest.fixture
@@ -81,3 +84,67 @@ def test_what_the_maker_raises_is_raised(desk: Desk) -> None:
 
     assert ENROLL not in desk.relay.seen()
     assert [] == desk.device().identities()
+
+
+# ------------------------------------------------------------------ later
+
+
+def proved(desk: Desk, fingerprint: str) -> None:
+    """Have the relay answer the next evidence."""
+    desk.relay.script(REATTEST, answer({"fingerprint": fingerprint, "assurance": "strongbox"}))
+
+
+def test_new_evidence_is_sent_under_a_session(desk: Desk) -> None:
+    """It is made for a new nonce and this device's key, and the level is answered."""
+    phone = desk.enroll()
+    proved(desk, phone.approver.fingerprint)
+    asked: list[JsonValue] = []
+
+    def attest(challenge: AttestationChallenge) -> JsonValue:
+        asked.append(challenge.to_json())
+        return {"format": "none"}
+
+    done = desk.use(lambda device: device.reattest(attest))
+
+    (call,) = [call for call in desk.relay.calls if call.url.path.endswith("reattest")]
+    body = body_of(call)
+    assert [{"nonce": body["nonce"], "device_public_key": phone.key.public_key.base64}] == asked
+    assert {"format": "none"} == body["attestation"]
+    assert call.headers["authorization"].startswith("Bearer ")
+    assert Reattested(fingerprint=phone.approver.fingerprint, assurance="strongbox") == done
+
+
+def test_an_answer_that_got_lost_is_followed_by_new_evidence(desk: Desk) -> None:
+    """A nonce is spent at its first presentation here, too."""
+    phone = desk.enroll()
+    desk.relay.script(REATTEST, httpx2.ReadError("lost"))
+    proved(desk, phone.approver.fingerprint)
+
+    desk.use(lambda device: device.reattest(about))
+
+    nonces = [body_of(c)["nonce"] for c in desk.relay.calls if c.url.path.endswith("reattest")]
+    assert 2 == len(set(map(str, nonces)))
+
+
+def test_an_answer_about_another_key(desk: Desk) -> None:
+    """It is not taken for this device's level."""
+    desk.enroll()
+    proved(desk, "0" * 64)
+
+    with pytest.raises(UnexpectedAnswerError):
+        desk.use(lambda device: device.reattest(about))
+
+
+def test_evidence_that_is_rejected(desk: Desk) -> None:
+    """The refusal is raised with its reason, at the first attempt."""
+    desk.enroll()
+    desk.relay.script(REATTEST, failure(400, "attestation_rejected", reason="counter"))
+
+    with pytest.raises(InvalidRequestError) as refusal:
+        desk.use(lambda device: device.reattest(about))
+
+    assert ("attestation_rejected", {"reason": "counter"}) == (
+        refusal.value.code,
+        refusal.value.details,
+    )
+    assert 1 == desk.relay.seen().count(REATTEST)

@@ -16,19 +16,18 @@ if TYPE_CHECKING:
     from quorumkey.device import Attest, AttestationChallenge
     from quorumkey.protocol.encoding import JsonValue
 
-__all__ = ["AttestationCommandOption", "attest_by"]
+__all__ = ["AttestationCommandOption", "RequiredAttestationCommandOption", "attest_by"]
 
 COMMAND_SECONDS: Final = 60  # seconds that the program may take
 
-AttestationCommandOption = Annotated[
-    str | None,
-    typer.Option(
-        "--attestation-command",
-        metavar="COMMAND",
-        help="Program that makes evidence of where the key lives: it reads nonce and"
-        " device_public_key as JSON and writes the attestation.",
-    ),
-]
+_OPTION: Final[object] = typer.Option(
+    "--attestation-command",
+    metavar="COMMAND",
+    help="Program that makes evidence of where the key lives: it reads nonce and"
+    " device_public_key as JSON and writes the attestation.",
+)
+AttestationCommandOption = Annotated[str | None, _OPTION]
+RequiredAttestationCommandOption = Annotated[str, _OPTION]
 
 
 def attest_by(command: str) -> Attest:

@@ -1,4 +1,4 @@
-"""``quorumkey device init``, ``enroll``, ``whoami`` and ``unpair``."""
+"""``quorumkey device init``, ``enroll``, ``reattest``, ``whoami`` and ``unpair``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from quorumkey.cli._attestation import AttestationCommandOption, attest_by
+from quorumkey.cli._attestation import (
+    AttestationCommandOption,
+    RequiredAttestationCommandOption,
+    attest_by,
+)
 from quorumkey.cli._device_options import (
     DEFAULT_HOME,
     HomeOption,
@@ -28,7 +32,7 @@ from quorumkey.errors import ProtocolError
 from quorumkey.protocol.keys import check_fingerprint
 
 if TYPE_CHECKING:
-    from quorumkey.device import Enrolled, Identity, PairingPreview
+    from quorumkey.device import Enrolled, Identity, PairingPreview, Reattested
     from quorumkey.protocol.encoding import JsonValue
 
 __all__ = ["app"]
@@ -114,6 +118,36 @@ def enroll(  # noqa: PLR0913 - one argument for each option
     out.rows([("Device", enrolled.fingerprint), ("Pictogram", pictogram_of(enrolled.fingerprint))])
     if attest is not None:
         out.rows([("Assurance", visible(enrolled.assurance))])
+
+
+@app.command("reattest")
+def reattest(
+    *,
+    attestation_command: RequiredAttestationCommandOption,
+    home: HomeOption = DEFAULT_HOME,
+    relay: RelayOption = None,
+    http_host: HttpHostOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove anew where this device's key lives.
+
+    The newest evidence that holds decides the device's level, also where it proves
+    less; evidence that does not hold changes nothing.
+    Exit status: 0 proved, 1 refused or failed, 2 usage.
+
+    Example:
+      quorumkey device reattest --attestation-command 'quorumkey-attest mint android-key'
+    """
+    attest = attest_by(attestation_command)
+    device = device_at(home, relay, http_host)
+
+    async def work(device: SoftwareDevice) -> Reattested:
+        return await device.reattest(attest)
+
+    reattested = run_device(device, work)
+    out = Output(as_json=as_json)
+    out.json({"fingerprint": reattested.fingerprint, "assurance": reattested.assurance})
+    out.rows([("Assurance", visible(reattested.assurance))])
 
 
 def _show_preview(out: Output, preview: PairingPreview) -> None:

@@ -312,7 +312,7 @@ class Event:
         fingerprint: which device it is about, or None.
         approver: that device's person, or None.
         assurance: that device's assurance, or None.
-        reason: why a device was revoked, or None.
+        reason: why a device was revoked, or its assurance changed, or None.
     """
 
     event_id: str

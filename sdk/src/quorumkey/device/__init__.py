@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quorumkey.device._api import Answered, Enrolled, PairingPreview
+from quorumkey.device._api import Answered, Enrolled, PairingPreview, Reattested
 from quorumkey.device.attesting import Attest, AttestationChallenge
 from quorumkey.device.decisions import Choice
 from quorumkey.device.errors import (
@@ -45,6 +45,7 @@ __all__ = [
     "NotAnswerableError",
     "NotPairedError",
     "PairingPreview",
+    "Reattested",
     "RelayMismatchError",
     "RequestArrived",
     "RequestProgressed",

@@ -26,6 +26,7 @@ __all__ = [
     "Enrolled",
     "Nonce",
     "PairingPreview",
+    "Reattested",
     "SessionToken",
     "acknowledge",
     "decide",
@@ -35,6 +36,7 @@ __all__ = [
     "make_nonce",
     "open_session",
     "preview_pairing",
+    "reattest",
     "unpair",
 ]
 
@@ -105,6 +107,21 @@ class Enrolled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reattested:
+    """The level of a device after it has proved itself anew."""
+
+    fingerprint: str
+    assurance: str
+
+    @staticmethod
+    def parse(fields: Fields) -> Reattested:
+        """Read the answer of ``POST /v1/device/reattest``."""
+        return Reattested(
+            fingerprint=fields.text("fingerprint"), assurance=fields.text("assurance")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionToken:
     """A bearer token that reads and acknowledges, and nothing else."""
 
@@ -158,6 +175,12 @@ def enroll(envelope: Envelope, attestation: JsonValue = None) -> Call[Enrolled]:
     if attestation is not None:
         body["attestation"] = attestation
     return post("/v1/device/enroll", body, _json(Enrolled.parse), repeatable=False)
+
+
+def reattest(nonce: str, attestation: JsonValue) -> Call[Reattested]:
+    """``POST /v1/device/reattest``; its nonce is spent, so it is not sent twice."""
+    body: dict[str, JsonValue] = {"nonce": nonce, "attestation": attestation}
+    return post("/v1/device/reattest", body, _json(Reattested.parse), repeatable=False)
 
 
 def open_session(envelope: Envelope) -> Call[SessionToken]:

@@ -1,4 +1,4 @@
-"""Sending an enrolment, and looking at its answer (PROTOCOL §4.3)."""
+"""Sending an enrolment or new evidence, and looking at the answer (PROTOCOL §4.3)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,20 @@ from quorumkey.protocol.limits import NONCE_BYTES
 
 if TYPE_CHECKING:
     from quorumkey.client._exchange import Call
-    from quorumkey.device._api import Enrolled, Nonce, PairingPreview
+    from quorumkey.device._api import Enrolled, Nonce, PairingPreview, Reattested
     from quorumkey.device.attesting import Attest
     from quorumkey.device.pairing_link import PairingLink
     from quorumkey.device.session import RelaySession
+    from quorumkey.protocol.encoding import JsonValue
 
-__all__ = ["check_enrolled", "enroll", "wrong_relay"]
+__all__ = ["check_enrolled", "enroll", "reattest", "wrong_relay"]
 
 
 async def enroll(session: RelaySession, link: PairingLink, attest: Attest | None) -> Enrolled:
     """Enrol with a new nonce for each attempt, and with evidence for that nonce."""
 
     async def build(nonce: Nonce) -> Call[Enrolled]:
-        attestation = None
-        if attest is not None:
-            challenge = AttestationChallenge(
-                nonce=b64decode(nonce.nonce, field="nonce", length=NONCE_BYTES),
-                device_public_key=session.signer.key.public_key,
-            )
-            # In a thread: whoever makes evidence may take its time.
-            attestation = await asyncio.to_thread(attest, challenge)
+        attestation = None if attest is None else await _evidence(session, nonce, attest)
         envelope = session.signer.enrollment(
             relay=nonce.relay_public_key.fingerprint,
             nonce=nonce.nonce,
@@ -43,6 +37,32 @@ async def enroll(session: RelaySession, link: PairingLink, attest: Attest | None
         return _api.enroll(envelope, attestation)
 
     return await session.signed(build)
+
+
+async def reattest(session: RelaySession, attest: Attest) -> Reattested:
+    """Send new evidence, for a new nonce at each attempt.
+
+    Raises:
+        UnexpectedAnswerError: the answer is about another key.
+    """
+
+    async def build(nonce: Nonce) -> Call[Reattested]:
+        attestation = await _evidence(session, nonce, attest)
+        return await session.bearing(_api.reattest(nonce.nonce, attestation))
+
+    reattested = await session.signed(build)
+    if reattested.fingerprint != session.signer.fingerprint:
+        raise UnexpectedAnswerError("The relay answered about another key than this device's.")
+    return reattested
+
+
+async def _evidence(session: RelaySession, nonce: Nonce, attest: Attest) -> JsonValue:
+    challenge = AttestationChallenge(
+        nonce=b64decode(nonce.nonce, field="nonce", length=NONCE_BYTES),
+        device_public_key=session.signer.key.public_key,
+    )
+    # In a thread: whoever makes evidence may take its time.
+    return await asyncio.to_thread(attest, challenge)
 
 
 def wrong_relay(link: PairingLink) -> RelayMismatchError:

@@ -190,6 +190,10 @@ class RelaySession:
         token = await self._session()
         return await self.connection.call(token.on(call))
 
+    async def bearing(self, call: Call[T]) -> Call[T]:
+        """The call with a session, opened where there is none."""
+        return (await self._session()).on(call)
+
     async def _session(self) -> SessionToken:
         async with self._opening:
             token = self._token

@@ -18,7 +18,7 @@ from quorumkey.client.pins import RelayPins
 from quorumkey.device import _api
 from quorumkey.device.answering import answer
 from quorumkey.device.decisions import Choice
-from quorumkey.device.enrolling import check_enrolled, wrong_relay
+from quorumkey.device.enrolling import check_enrolled, reattest, wrong_relay
 from quorumkey.device.enrolling import enroll as send
 from quorumkey.device.errors import NotPairedError
 from quorumkey.device.home import DeviceHome, RelayRecord
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from quorumkey.device._api import Answered, Enrolled, PairingPreview
+    from quorumkey.device._api import Answered, Enrolled, PairingPreview, Reattested
     from quorumkey.device.attesting import Attest
     from quorumkey.device.events import DeviceEvent
     from quorumkey.device.home import RelayFolder
@@ -179,6 +179,21 @@ class SoftwareDevice:
             raise
         self._session = session
         return enrolled
+
+    async def reattest(self, attest: Attest) -> Reattested:
+        """Prove anew where this device's key lives.
+
+        Args:
+            attest: makes the evidence, as in `enroll`.
+
+        Returns:
+            The level of the device from now on.
+
+        Raises:
+            NotPairedError: it is paired with nobody.
+            ClientError: the relay refused, and the level is what it was; or did not answer.
+        """
+        return await reattest(self._open(), attest)
 
     async def unpair(self, integrator_id: str | None = None) -> None:
         """End the pairing with one integrator, or with every one of this relay.
