@@ -124,6 +124,7 @@ def test_everything_it_prints_can_be_typed(newcomer: Newcomer) -> None:
             newcomer.variables[name] = value
         newcomer.done(enroll)
         screen = newcomer.folder / "screen"
+        screen.touch()  # it is looked at before a slow machine has started what writes it
         with newcomer.type(f"exec {listen} > {screen}") as listening:
             with newcomer.type(request) as asking:
                 asked = eventually(screen, r"^Request +(\S+)$")
