@@ -516,6 +516,19 @@ async def test_a_device_that_fell_below_the_floor_cannot_approve(trusting: Simul
 # What the relay says of it
 
 
+async def test_each_device_under_an_unsafe_root_is_told(
+    trusting: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A level that anybody could have is a warning in the log each time it is given."""
+    await prove(trusting, SimDevice("alice"), attested.from_android)
+    await prove(trusting, SimDevice("bob"), attested.from_iphone)
+
+    said = capsys.readouterr().out.splitlines()
+    warnings = [line for line in said if "device_attested_under_unsafe_test_root" in line]
+    assert 2 == len(warnings)
+    assert all("warning" in line for line in warnings)
+
+
 async def test_an_unsafe_root_is_told(trusting: Simulator, sim: Simulator) -> None:
     """``/v1/info`` says that evidence of tests counts, and only then."""
     trusts, does_not = [shown(await one.use.info()) for one in (trusting, sim)]
