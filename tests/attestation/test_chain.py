@@ -25,6 +25,8 @@ from quorumkey_attestation.chain import (
 )
 from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.testing import pki
+from quorumkey_attestation.testing.der_encoding import element, integer, sequence
+from quorumkey_attestation.testing.resigning import resign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -323,6 +325,30 @@ def test_issuer_that_is_no_authority() -> None:
 
         assert (Reason.NOT_CA, "chain/7-ca", 1) == refused(lambda chain=chain: walked(*chain))  # type: ignore[misc]  # the loop's value
         assert 4 == len(walked(*chain, tolerated=frozenset({1})))
+
+
+@pytest.mark.parametrize("action", ["default", "error"])
+def test_issuer_with_a_key_that_signs_nothing(action: Literal["default", "error"]) -> None:
+    """An issuer's Diffie-Hellman key has signed nothing, whatever becomes of warnings."""
+    prime = (1 << 2048) - 1942289  # as long as one, which is all that is looked at
+    parameters = sequence(integer(prime), integer(2))
+    algorithm = sequence(bytes.fromhex("06092a864886f70d010301"), parameters)  # dhKeyAgreement
+    key = sequence(algorithm, element(3, b"\0" + integer(4)))
+    lower = resign(LOWER.der, UPPER, public_key_info=key)
+
+    with warnings.catch_warnings(record=action == "default"):
+        warnings.simplefilter(action)
+        chain = (LEAF.der, lower, *CHAIN[2:])
+        assert "chain/6-signature" == refused(lambda: walked(*chain))[1]
+
+
+def test_extension_that_its_parser_does_not_know() -> None:
+    """An extension whose parser fails in its own way, over a TLS feature 99, is malformed."""
+    value = sequence(integer(99))
+    feature = (x509.UnrecognizedExtension(x509.ExtensionOID.TLS_FEATURE, value), False)
+    leaf = authority("leaf", LOWER, ca=None, extensions=(feature,))
+
+    assert (Reason.MALFORMED, "chain/2-parse", 0) == refused(lambda: walked(leaf.der, *CHAIN[1:]))
 
 
 def test_path_length() -> None:

@@ -281,7 +281,7 @@ def extensions_of(certificate: x509.Certificate, index: int) -> x509.Extensions:
     """
     try:
         return certificate.extensions
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as e:
+    except Exception as e:  # what its parsers raise, KeyError included, is told nowhere
         raise AttestationError(
             Reason.MALFORMED,
             "A certificate's extensions are not well-formed.",
@@ -369,7 +369,7 @@ def _is_signed(
         ):
             key.verify(certificate.signature, layout.signed, parameters, algorithm)
             return True
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, Warning):
         return False
     return _is_issued(certificate, issuer)  # a key of another kind: ML-DSA, Ed25519
 
@@ -377,6 +377,6 @@ def _is_signed(
 def _is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, Warning):
         return False
     return True

@@ -272,7 +272,7 @@ def _public_key(leaf: x509.Certificate) -> CertificatePublicKeyTypes:
             index=0,
             check="android.chain/10-key",
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, Warning) as error:
         raise AttestationError(
             Reason.MALFORMED,
             "The attested key is not valid.",

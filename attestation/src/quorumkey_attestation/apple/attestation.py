@@ -306,7 +306,7 @@ def _extension(leaf: x509.Certificate, oid: x509.ObjectIdentifier) -> bytes | No
 def _public_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
     try:
         public_key = leaf.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, Warning) as error:
         raise AttestationError(
             Reason.ALGORITHM,
             "The leaf's key cannot be read.",

@@ -289,7 +289,7 @@ def _order(signed_data: SignedData, certificates: list[x509.Certificate]) -> lis
 def _is_signed(signed_data: SignedData, signer: x509.Certificate) -> bool:
     try:
         public_key = signer.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, Warning):
         return False
     if not isinstance(public_key, ec.EllipticCurvePublicKey):
         return False

@@ -383,5 +383,5 @@ def _extension(leaf: x509.Certificate, oid: str) -> bytes | None:
 def _is_key_of(leaf: x509.Certificate, registered: Registered) -> bool:
     try:
         return leaf.public_key() == registered.public_key
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, Warning):
         return False
