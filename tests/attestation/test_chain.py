@@ -345,7 +345,7 @@ def test_issuer_with_a_key_that_signs_nothing(action: Literal["default", "error"
 def test_extension_that_its_parser_does_not_know() -> None:
     """An extension whose parser fails in its own way, over a TLS feature 99, is malformed."""
     value = sequence(integer(99))
-    feature = (x509.UnrecognizedExtension(x509.ExtensionOID.TLS_FEATURE, value), False)
+    feature = (x509.UnrecognizedExtension(x509.TLSFeature.oid, value), False)
     leaf = authority("leaf", LOWER, ca=None, extensions=(feature,))
 
     assert (Reason.MALFORMED, "chain/2-parse", 0) == refused(lambda: walked(leaf.der, *CHAIN[1:]))
