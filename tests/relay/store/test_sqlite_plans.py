@@ -36,6 +36,7 @@ LISTS: dict[str, Callable[[Reader], object]] = {
     ),
     "events": lambda reader: reader.events(integrator_id="acme", after=None, limit=20),
     "due deliveries": lambda reader: reader.due_deliveries(now=0, limit=20),
+    "devices of certificates": lambda reader: reader.attested_by(["1", "ab"], 20),
     "finished requests": lambda reader: reader.finished_before(0, 20),
 }
 
@@ -57,4 +58,10 @@ def test_no_list_reads_a_whole_table(backend: SqliteBackend, name: str) -> None:
     ]
 
     connection.close()
-    assert [] == [step for step in plans if step.startswith("SCAN") and "subquery" not in step]
+    # A virtual table is the list that the query was given.
+    small = ("subquery", "VIRTUAL TABLE")
+    assert [] == [
+        step
+        for step in plans
+        if step.startswith("SCAN") and not any(word in step for word in small)
+    ]
