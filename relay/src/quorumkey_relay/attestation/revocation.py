@@ -99,10 +99,10 @@ class RevocationFeed:
         self._clock = clock
 
     def age_seconds(self) -> float:
-        """Return how old the list is; infinitely old before the first."""
+        """Return how old the list is, in whole seconds; infinitely old before the first."""
         if self.current is None:
             return float("inf")
-        return self._clock.now() - self.current.fetched_at.timestamp()
+        return float(self._clock.now() - int(self.current.fetched_at.timestamp()))
 
     async def begin(self) -> None:
         """Take what is at hand, so that a start waits for no network."""
