@@ -87,6 +87,29 @@ def test_a_passkey_that_may_be_copied_is_never_called_bound(
     assert key.assurance is Assurance.PASSKEY
 
 
+@pytest.mark.parametrize("missing", [0x02, 0x10, 0x20])
+def test_a_key_that_its_tpm_only_certifies_is_not_called_bound(missing: int) -> None:
+    """A TPM vouches for imported keys too: without fixedTPM and its kin a key is a passkey."""
+    attributes = (0x00040072 & ~missing).to_bytes(4)  # Windows Hello's, less one of them
+
+    key = register(tpm(BASE, attributes=attributes))
+
+    assert key.attested
+    assert key.assurance is Assurance.PASSKEY
+    with pytest.raises(AttestationError) as refusal:
+        register(tpm(BASE, attributes=attributes), policy=replace(POLICY, hardware="required"))
+    assert refusal.value.check == "webauthn.registration/15-hardware"
+
+
+def test_a_tpm_certificate_may_name_its_policy_critically() -> None:
+    """Windows Hello's certificates have a critical certificatePolicies, and are accepted."""
+    tcpa = x509.PolicyInformation(x509.ObjectIdentifier("1.3.6.1.4.1.311.21.31"), None)
+
+    key = register(tpm(BASE, extensions=[(x509.CertificatePolicies([tcpa]), True)]))
+
+    assert key.assurance is Assurance.PASSKEY_DEVICE_BOUND
+
+
 @pytest.mark.parametrize("make", [none, packed_self], ids=lambda make: make.__name__)
 def test_a_passkey_nobody_vouches_for_is_a_passkey(make: Callable[[Parts], Statement]) -> None:
     """Without a statement, or with the credential's own, nothing is attested."""

@@ -19,6 +19,8 @@ from quorumkey_attestation.testing.webauthn_certificates import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from quorumkey_attestation.testing.webauthn import Parts
@@ -34,13 +36,22 @@ _GENERATED: Final = b"\xffTCG\x80\x17"  # TPM_GENERATED_VALUE, TPM_ST_ATTEST_CER
 _CLOCK_AND_FIRMWARE: Final = bytes(17 + 8)
 
 
-def tpm(parts: Parts, *, aaguid: bytes | None = None, signed: bytes | None = None) -> Statement:
+def tpm(
+    parts: Parts,
+    *,
+    aaguid: bytes | None = None,
+    signed: bytes | None = None,
+    attributes: bytes = _ATTRIBUTES,
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+) -> Statement:
     """Return a ``tpm`` statement (WebAuthn Level 3, section 8.3).
 
     Args:
         parts: the ceremony.
         aaguid: the model that the certificate names; by default that of ``parts``.
         signed: what certInfo covers, where it is something else than ``parts``.
+        attributes: the objectAttributes of the key, 4 bytes.
+        extensions: what the certificate has besides, each with whether it is critical.
     """
     leaf = mint_leaf(
         x509.Name([]),
@@ -49,9 +60,10 @@ def tpm(parts: Parts, *, aaguid: bytes | None = None, signed: bytes | None = Non
             alternative_name(),
             (AIK_USAGE, False),
             aaguid_extension(parts.aaguid if aaguid is None else aaguid),
+            *extensions,
         ],
     )
-    public_area = _public_area(parts.key.public_key())
+    public_area = _public_area(parts.key.public_key(), attributes)
     info = _certify_info(public_area, parts.signed if signed is None else signed)
     return Statement(
         "tpm",
@@ -66,14 +78,14 @@ def tpm(parts: Parts, *, aaguid: bytes | None = None, signed: bytes | None = Non
     )
 
 
-def _public_area(key: ec.EllipticCurvePublicKey) -> bytes:
+def _public_area(key: ec.EllipticCurvePublicKey, attributes: bytes) -> bytes:
     """Return TPMT_PUBLIC of a P-256 key (part 2, section 12.2.4)."""
     numbers = key.public_numbers()
     return b"".join(
         (
             _ECC,
             _SHA256,
-            _ATTRIBUTES,
+            attributes,
             _sized(b""),
             _NULL + _NULL + _P256 + _NULL,
             _sized(numbers.x.to_bytes(32)),

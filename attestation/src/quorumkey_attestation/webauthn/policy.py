@@ -116,7 +116,8 @@ class WebAuthnKey:
         backed_up: whether it has been (flag BS).
         attested: whether a trusted root vouches for the authenticator.
         assurance: ``passkey_device_bound`` where ``attested`` and not ``backup_eligible``,
-            otherwise ``passkey``: a synced passkey is never called bound to a device.
+            otherwise ``passkey``: a synced passkey is never called bound to a device, nor is one
+            that a ``tpm`` certifies but did not make itself.
         serials: for ``android-key``, the serial number of every certificate, lower-case hex, leaf
             first: look them up in every new revocation list. Otherwise empty.
         checks: the checks that were passed.

@@ -48,8 +48,10 @@ class Verdict(NamedTuple):
 
     Attributes:
         attested: whether a trusted root vouches for the authenticator.
+        stays: whether nothing that it vouches for says that the key can be elsewhere as well.
         serials: the serial numbers to look up in later revocation lists; lower-case hex.
     """
 
     attested: bool
+    stays: bool = True
     serials: tuple[str, ...] = ()

@@ -147,7 +147,7 @@ def examine_webauthn_registration(  # noqa: PLR0913  # what a ceremony consists 
         now=now,
         audit=audit,
     )
-    is_bound = verdict.attested and not data.backup_eligible
+    is_bound = verdict.attested and verdict.stays and not data.backup_eligible
     if policy.hardware == "required":
         audit.require(
             f"{_PROCEDURE}/15-hardware",

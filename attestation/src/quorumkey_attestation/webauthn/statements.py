@@ -46,6 +46,9 @@ AAGUID_OID: Final = "1.3.6.1.4.1.45724.1.1.4"
 APPLE_NONCE_OID: Final = "1.2.840.113635.100.8.2"
 
 _SUBJECT_ALTERNATIVE_NAME: Final = x509.SubjectAlternativeName.oid.dotted_string
+_CERTIFICATE_POLICIES: Final = x509.CertificatePolicies.oid.dotted_string
+_TPM_ATTRIBUTES: Final = slice(4, 8)  # after the type and the name's algorithm
+_KEPT_BY_TPM: Final = 1 << 1 | 1 << 4 | 1 << 5  # fixedTPM, fixedParent, sensitiveDataOrigin
 _AUTHENTICATOR: Final = "Authenticator Attestation"
 _NONCE_PREFIX: Final = bytes.fromhex("3024a1220420")  # SEQUENCE { [1] { OCTET STRING (32 bytes) } }
 _NONCE_BYTES: Final = 38
@@ -148,6 +151,7 @@ def _tpm(registered: Registered, anchors: TrustAnchors, now: datetime, audit: Au
        one of a TPM (section 8.3.1).
     3. The model that it names, if it does, is that of the authenticator data.
     4. Its chain leads to one of ``anchors``, if there are any, and is valid at ``now``.
+    5. The verdict says whether the TPM made the key and keeps it: it certifies imported ones too.
 
     Raises:
         AttestationError: ``malformed``, ``bad_signature``, ``key_mismatch``, or for the chain.
@@ -165,9 +169,18 @@ def _tpm(registered: Registered, anchors: TrustAnchors, now: datetime, audit: Au
     _require_statement("webauthn.tpm/2-statement", registered, audit)
     loaded = _Chain(chain, load_chain(chain, audit, least=1))
     _require_model("webauthn.tpm/3-aaguid", loaded.certificates[0], registered, audit)
-    # The TPM stands in the alternative name, which is critical since the subject is empty.
-    understood = frozenset({_SUBJECT_ALTERNATIVE_NAME})
-    return Verdict(attested=_is_trusted(loaded, anchors, now, audit, understood=understood))
+    # The TPM stands in the alternative name, the subject being empty; the policy is Microsoft's.
+    understood = frozenset({_SUBJECT_ALTERNATIVE_NAME, _CERTIFICATE_POLICIES})
+    return Verdict(
+        attested=_is_trusted(loaded, anchors, now, audit, understood=understood),
+        stays=_is_kept_by_tpm(cast("bytes", statement["pubArea"])),
+    )
+
+
+def _is_kept_by_tpm(public_area: bytes) -> bool:
+    """Read objectAttributes of a TPMT_PUBLIC (TPM 2.0 Library, part 2, sections 8.3 and 12.2.4)."""
+    attributes = int.from_bytes(public_area[_TPM_ATTRIBUTES])
+    return attributes & _KEPT_BY_TPM == _KEPT_BY_TPM
 
 
 def _fido_u2f(
