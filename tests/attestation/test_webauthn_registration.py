@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.attestation.webauthn_material import BASE, POLICY, register
+from tests.attestation.webauthn_material import BASE, POLICY, UNVERIFIED, register
 
 import quorumkey_attestation.webauthn
 from quorumkey_attestation.anchors import TrustAnchors
@@ -68,7 +68,7 @@ def test_an_attested_passkey_that_cannot_be_copied_is_bound(
     make: Callable[[Parts], Statement],
 ) -> None:
     """A trusted maker's statement with BE clear proves the level passkey_device_bound."""
-    key = register(make(BASE))
+    key = register(make(BASE), policy=UNVERIFIED)
 
     assert key.attested
     assert key.assurance is Assurance.PASSKEY_DEVICE_BOUND
@@ -79,12 +79,18 @@ def test_a_passkey_that_may_be_copied_is_never_called_bound(
     make: Callable[[Parts], Statement],
 ) -> None:
     """With BE set the level is passkey, whoever vouches for the authenticator."""
-    key = register(make(SYNCED), parts=SYNCED)
+    key = register(make(SYNCED), parts=SYNCED, policy=UNVERIFIED)
 
     assert key.attested
     assert key.backup_eligible
     assert key.backed_up
     assert key.assurance is Assurance.PASSKEY
+
+
+def test_a_u2f_key_verifies_nobody() -> None:
+    """Flag UV, which the format's signature does not cover, is not reported in it."""
+    assert register(packed(BASE)).user_verified
+    assert not register(fido_u2f(BASE), policy=UNVERIFIED).user_verified
 
 
 @pytest.mark.parametrize("missing", [0x02, 0x10, 0x20])
@@ -122,7 +128,7 @@ def test_a_passkey_nobody_vouches_for_is_a_passkey(make: Callable[[Parts], State
 @pytest.mark.parametrize("make", [packed, tpm, fido_u2f], ids=lambda make: make.__name__)
 def test_no_roots_prove_nothing(make: Callable[[Parts], Statement]) -> None:
     """While no root is configured for a format, its statements attest nothing."""
-    key = register(make(BASE), policy=replace(POLICY, anchors=TrustAnchors(())))
+    key = register(make(BASE), policy=replace(UNVERIFIED, anchors=TrustAnchors(())))
 
     assert not key.attested
     assert key.assurance is Assurance.PASSKEY
@@ -143,7 +149,7 @@ def test_a_platforms_statement_needs_its_roots(make: Callable[[Parts], Statement
 def test_the_test_root_is_denied_by_itself(make: Callable[[Parts], Statement]) -> None:
     """Configuring the test root is not enough: test roots have to be allowed by name."""
     denied = TrustAnchors((webauthn_root().certificate,))
-    policy = replace(POLICY, anchors=denied, apple_anchors=denied)
+    policy = replace(UNVERIFIED, anchors=denied, apple_anchors=denied)
     with pytest.raises(AttestationError) as refusal:
         register(make(BASE), policy=policy)
 
@@ -286,7 +292,7 @@ def test_a_statement_of_the_wrong_shape_is_refused(kind: str, statement: dict[st
     """Members of the wrong type, and certificates that are none, are refused in every format."""
     made = Statement(kind, statement)  # type: ignore[arg-type]  # the wrong shape
     with pytest.raises(AttestationError) as refusal:
-        register(made)
+        register(made, policy=UNVERIFIED)
 
     assert refusal.value.reason in {Reason.MALFORMED, Reason.SIGNATURE}
 

@@ -34,6 +34,8 @@ POLICY: Final = WebAuthnPolicy(
     apple_anchors=ROOTS,
     android_anchors=ANDROID_ROOTS,
 )
+#: For U2F's security keys, which verify nobody.
+UNVERIFIED: Final = replace(POLICY, require_user_verification=False)
 REVOCATION: Final = RevocationList.from_json(android.status_list(), fetched_at=pki.NOW)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -37,6 +38,8 @@ from quorumkey_attestation.testing.webauthn_certificates import (
 from quorumkey_attestation.testing.webauthn_tpm import tpm
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorumkey_attestation.testing.case import Case
 
 __all__ = ["cases"]
@@ -45,6 +48,8 @@ _BASE: Final = Parts()
 _OTHER: Final = replace(_BASE, sign_count=1)
 _OTHER_KEY: Final = pki.private_key("webauthn other credential")
 _OTHER_MODEL: Final = bytes(16)
+_UNVERIFIED: Final = MappingProxyType({"require_user_verification": False})
+"""The policy for security keys that verify nobody."""
 
 
 def _refused(  # noqa: PLR0913  # what a case consists of
@@ -56,9 +61,10 @@ def _refused(  # noqa: PLR0913  # what a case consists of
     *,
     control: str,
     has_reading: bool = True,
+    settings: Mapping[str, object] | None = None,
 ) -> Case:
     refusal = Refusal(reason, check, control, has_reading)
-    return registered(number, title, _BASE, made, refusal)
+    return registered(number, title, _BASE, made, refusal, settings=settings)
 
 
 def _controls() -> list[Case]:
@@ -71,7 +77,7 @@ def _controls() -> list[Case]:
         registered(
             "W0l", "one of a maker nobody trusts", _BASE, packed(_BASE), settings={"roots": None}
         ),
-        registered("W0m", "an old security key", _BASE, fido_u2f(_BASE)),
+        registered("W0m", "an old security key", _BASE, fido_u2f(_BASE), settings=_UNVERIFIED),
         registered("W0n", "a TPM", _BASE, tpm(_BASE)),
         registered("W0o", "an Apple device", _BASE, apple(_BASE)),
         registered("W0p", "an Android device, provisioned remotely", _BASE, android_key(_BASE)),
@@ -260,6 +266,7 @@ def _other_cases() -> list[Case]:
             Reason.SIGNATURE,
             "webauthn.fido-u2f/2-signature",
             control="W0m",
+            settings=_UNVERIFIED,
         ),
         _refused(
             "W23b",
@@ -269,6 +276,15 @@ def _other_cases() -> list[Case]:
             "webauthn.fido-u2f/1-shape",
             control="W0m",
             has_reading=False,
+            settings=_UNVERIFIED,
+        ),
+        _refused(
+            "W23c",
+            "a security key's unsigned word that the person was verified, where policy asks",
+            old,
+            Reason.USER_AUTH,
+            "webauthn.registration/9-user-verified",
+            control="W0m",
         ),
     ]
 

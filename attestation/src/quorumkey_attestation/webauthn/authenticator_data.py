@@ -74,6 +74,10 @@ class AuthenticatorData(NamedTuple):
         """Flag UV."""
         return bool(self.flags & _USER_VERIFIED)
 
+    def without_user_verified(self) -> AuthenticatorData:
+        """Return the same with flag UV clear, for where nobody signed it."""
+        return self._replace(flags=self.flags & ~_USER_VERIFIED)
+
     @property
     def backup_eligible(self) -> bool:
         """Flag BE."""

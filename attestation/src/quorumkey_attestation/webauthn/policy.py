@@ -110,7 +110,7 @@ class WebAuthnKey:
         sign_count: the signature counter; store it for :func:`verify_webauthn_assertion`.
         format: the attestation statement format that was judged.
         aaguid: the authenticator's model, 16 bytes; all zero where it does not say. Only where
-            ``attested`` is it more than a claim.
+            ``attested`` is it more than a claim, and in ``fido-u2f`` never.
         user_verified: whether the authenticator verified the person.
         backup_eligible: whether the credential may be copied to other devices (flag BE).
         backed_up: whether it has been (flag BS).

@@ -77,7 +77,8 @@ def examine_webauthn_registration(  # noqa: PLR0913  # what a ceremony consists 
        1023 bytes, and extensions if and only if flag ED says so.
     7. ``rpIdHash`` is the SHA-256 of policy's relying party id.
     8. Flag UP is set.
-    9. Flag UV is set, where policy asks for it.
+    9. Flag UV is set, where policy asks for it. In ``fido-u2f`` it counts as clear: the signature
+       of that format does not cover the flags, and its security keys verify nobody.
     10. Flag BS is set only with BE.
     11. Flag BE is clear, unless policy allows credentials that may be copied.
     12. The key is of an algorithm that policy allows, and on the curve that goes with it.
@@ -114,6 +115,8 @@ def examine_webauthn_registration(  # noqa: PLR0913  # what a ceremony consists 
     )
     statement_format, statement, authenticator_data = _read_object(attestation_object, audit)
     data, credential = read_registration_data(authenticator_data, procedure=_PROCEDURE, audit=audit)
+    if statement_format == "fido-u2f":
+        data = data.without_user_verified()
     require_flags(
         data,
         rp_id=policy.rp_id,
