@@ -130,9 +130,9 @@ def test_every_promised_target_is_listed() -> None:
     assert set(PROMISED) <= set(re.findall(r"^  make ([a-z-]+) ", listed, flags=re.MULTILINE))
 
 
-def test_continuous_integration_runs_the_two_commands() -> None:
-    """.ci/run is the checks and the demonstration, in this order."""
+def test_continuous_integration_runs_the_three_commands() -> None:
+    """.ci/run is the checks, the fuzzing and the demonstration, in this order."""
     lines = tree.read(Path(".ci/run")).splitlines()
 
-    assert ["make test", "make demo"] == [line for line in lines if line.startswith("make")]
+    assert ["make test", "make fuzz", "make demo"] == [line for line in lines if line.startswith("make")]
     assert os.access(tree.ROOT / ".ci" / "run", os.X_OK)
