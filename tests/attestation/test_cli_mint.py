@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from tests.attestation.evidence_material import (
 )
 
 from quorumkey_attestation.android.revocation import RevocationList
+from quorumkey_attestation.apple.assertion import verify_app_assertion
 from quorumkey_attestation.cli.app import run
 from quorumkey_attestation.errors import AttestationError, Reason
 from quorumkey_attestation.result import Assurance
@@ -99,6 +100,31 @@ def test_each_device_has_an_app_attest_key_of_its_own(
     ]
 
     assert (2, 1) == (len(set(own)), len(set(named)))
+
+
+def test_an_assertion_is_by_the_key_that_was_attested(
+    mint: Callable[..., tuple[int, str, str]],
+) -> None:
+    """It holds for the nonce and key that were asked about, with the counter that was given."""
+    key = judged(mint("apple-app-attest", *AT)[1]).app_attest_key
+    assert key is not None
+    status, printed, _ = mint("apple-assertion", "--counter", "3")
+    evidence = json.loads(printed)
+
+    accepted = verify_app_assertion(
+        b64decode(evidence["assertion"]),
+        client_data=NONCE + compressed(KEY),
+        key=key,
+        last_counter=2,
+        policy=apple_policy(app_ids=frozenset({"QK12345678.com.example.approver"})),
+        challenge=NONCE,
+    )
+
+    assert (0, 3) == (status, accepted.counter)
+    assert ("apple-app-attest-assertion", key.key_id) == (
+        evidence["format"],
+        b64decode(evidence["key_id"]),
+    )
 
 
 @pytest.mark.parametrize(

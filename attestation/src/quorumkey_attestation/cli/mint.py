@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -133,9 +133,50 @@ def apple_app_attest(
         asked.device_public_key,
         app_id=app_id,
         environment=environment.value,
-        label=label or f"app attest key of {asked.device_public_key.hex()}",
+        label=_key_of(asked, label),
         now=_now(at),
     )
+    typer.echo(json.dumps(evidence))
+
+
+@app.command("apple-assertion")
+def apple_assertion(
+    *,
+    counter: Annotated[
+        int,
+        typer.Option("--counter", metavar="N", min=1, help="How often the key has signed by now."),
+    ],
+    app_id: Annotated[
+        str, typer.Option("--app-id", metavar="ID", help="The app, TEAM.bundle.")
+    ] = _APP_ID,
+    label: Annotated[
+        str | None,
+        typer.Option("--key", metavar="NAME", help="Which App Attest key; one for each device."),
+    ] = None,
+) -> None:
+    """Make an assertion by the App Attest key of a device that enrolled with apple-app-attest.
+
+    Standard input: {"nonce": …, "device_public_key": …} in base64. Standard output: the member
+    attestation of a device that proves itself anew.
+    Exit status: 0 made, 2 usage.
+
+    Example:
+      quorumkey device reattest
+        --attestation-command 'quorumkey-attest mint apple-assertion --counter 1'
+    """
+    from quorumkey_attestation.testing import apple  # noqa: PLC0415  # mints
+
+    asked = _question()
+    key = _key_of(asked, label)
+    assertion = apple.apple_assertion(
+        asked.nonce, asked.device_public_key, counter=counter, app_id=app_id, label=key
+    )
+    key_id = apple.Attestation(client_data_hash=bytes(_SHA256_BYTES), label=key).key_id
+    evidence = {
+        "format": "apple-app-attest-assertion",
+        "key_id": b64encode(key_id).decode(),
+        "assertion": b64encode(assertion).decode(),
+    }
     typer.echo(json.dumps(evidence))
 
 
@@ -210,6 +251,11 @@ def _question() -> _Question:
             f"nonce must be {NONCE_BYTES} bytes, device_public_key {PUBLIC_KEY_BYTES}"
         )
     return _Question(nonce, key)
+
+
+def _key_of(asked: _Question, label: str | None) -> str:
+    """Return the name of an App Attest key: the device's own, unless another is asked for."""
+    return label or f"app attest key of {asked.device_public_key.hex()}"
 
 
 def _digest(text: str) -> bytes:
