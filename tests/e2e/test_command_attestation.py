@@ -144,6 +144,19 @@ def test_the_integrator_judges_the_evidence_itself(client: Client, tmp_path: Pat
     assert [Assurance.STRONGBOX] == proved
 
 
+def test_a_device_of_commands_proves_itself_anew(client: Client, tmp_path: Path) -> None:
+    """An assertion of its App Attest key holds once; with the same counter it is refused."""
+    pairing = client.pairings.create("alice", "Alice")
+    assert 0 == enroll(pairing, tmp_path / "home", "apple-app-attest").status
+    command = shlex.join(attest("mint", "apple-assertion", "--counter", "1"))
+    options = ("--home", tmp_path / "home", "--attestation-command", command, "--json")
+
+    first, second = (type_in("device", "reattest", *options) for _ in range(2))
+
+    assert (0, "secure_enclave") == (first.status, first.object["assurance"])
+    assert (1, "") == (second.status, second.out)
+
+
 def test_a_request_can_ask_for_hardware(client: Client, tmp_path: Path) -> None:
     """A quorum of devices whose level was proved."""
     pairing = client.pairings.create("alice", "Alice")
