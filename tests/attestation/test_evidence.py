@@ -220,6 +220,12 @@ def test_an_old_receipt_is_refused() -> None:
     assert Reason.TIMESTAMP is reason(APPLE, expectation(after=timedelta(minutes=6)))
 
 
+def test_another_word_for_receipts() -> None:
+    """A misspelt ``required`` is refused, and not taken for ``ignored``."""
+    with pytest.raises(ValueError, match="receipts"):
+        EvidenceVerifier(receipts="require")  # type: ignore[arg-type]  # the mistake
+
+
 def test_a_receipt_can_be_left_out_of_account() -> None:
     """Who does without the extra for receipts judges the object alone."""
     result = verifier(receipts="ignored").verify(APPLE, expectation(after=timedelta(minutes=6)))

@@ -176,8 +176,10 @@ def test_impossible_arguments_are_the_caller_s_mistake(
         ({"max_age": timedelta(0)}, "positive"),
         ({"play_protect": frozenset[str]()}, "nothing"),
         ({"device": "MEETS_EVERYTHING"}, "label"),
+        ({"access_risk": "known"}, "access_risk"),
+        ({"device_recall": "none"}, "device_recall"),
     ],
-    ids=["package", "no digest", "SHA-1", "max_age", "play_protect", "device"],
+    ids=["package", "no digest", "SHA-1", "max_age", "play_protect", "device", "access", "recall"],
 )
 def test_a_policy_that_is_none_cannot_be_made(changes: dict[str, object], complaint: str) -> None:
     """Empty means refuse, and says so where the policy is written."""

@@ -227,8 +227,9 @@ def test_an_android_passkey_without_a_revocation_list_is_refused() -> None:
         (lambda: replace(POLICY, formats=frozenset({"android-safetynet"})), "android-safetynet"),
         (lambda: replace(POLICY, algorithms=frozenset()), "algorithms"),
         (lambda: replace(POLICY, algorithms=frozenset({-7, -65535})), "algorithms"),
+        (lambda: replace(POLICY, hardware="Required"), "hardware"),  # type: ignore[arg-type]  # the mistake
     ],
-    ids=["rp-id", "origins", "formats", "no-algorithm", "sha-1"],
+    ids=["rp-id", "origins", "formats", "no-algorithm", "sha-1", "hardware"],
 )
 def test_an_impossible_policy_is_the_callers_mistake(
     make: Callable[[], WebAuthnPolicy], message: str
@@ -236,6 +237,12 @@ def test_an_impossible_policy_is_the_callers_mistake(
     """A policy that could accept nothing, or something nobody judges, is a ValueError."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_origins_in_a_text_are_the_callers_mistake() -> None:
+    """A text would hold its own beginning, so that a page of example.co would be example.com's."""
+    with pytest.raises(TypeError, match="frozenset"):
+        replace(POLICY, origins=webauthn.ORIGIN)  # type: ignore[arg-type]  # the mistake
 
 
 def test_a_moment_without_a_time_zone_is_the_callers_mistake() -> None:

@@ -78,6 +78,9 @@ class EvidenceVerifier:
             ``dataclasses.replace``.
         receipts: whether the receipt inside an App Attest object has to hold too. Leaving it out
             spares the extra ``receipt``.
+
+    Raises:
+        ValueError: another word for ``receipts``.
     """
 
     app_attest: AppAttestPolicy | None = None
@@ -85,6 +88,10 @@ class EvidenceVerifier:
     webauthn: WebAuthnPolicy | None = None
     revocation: RevocationList | None = None
     receipts: Literal["required", "ignored"] = "required"
+
+    def __post_init__(self) -> None:
+        if self.receipts not in ("required", "ignored"):
+            raise ValueError("receipts is either required or ignored")
 
     def verify(self, evidence: Mapping[str, object], expected: Expectation) -> Result:
         """Return what ``evidence`` proves about the device key.

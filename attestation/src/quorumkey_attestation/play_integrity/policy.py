@@ -75,3 +75,7 @@ class IntegrityPolicy:
             raise ValueError("play_protect accepts nothing")
         if self.device not in get_args(DeviceLabel):
             raise ValueError("device is no label of deviceRecognitionVerdict")
+        if self.access_risk not in ("any", "known_only", "none"):
+            raise ValueError("access_risk is any, known_only or none")
+        if self.device_recall not in ("any", "clear"):
+            raise ValueError("device_recall is either any or clear")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -72,7 +72,9 @@ class WebAuthnPolicy:
             argument.
 
     Raises:
-        ValueError: no relying party or origin, or a format or algorithm that is not judged here.
+        TypeError: ``origins`` is no frozenset; in a text, parts of an origin would be found too.
+        ValueError: no relying party or origin, a format or algorithm that is not judged here, or
+            another word for ``hardware``.
     """
 
     rp_id: str
@@ -91,6 +93,10 @@ class WebAuthnPolicy:
     def __post_init__(self) -> None:
         android = replace(self.android or _ANDROID, anchors=self.android_anchors)
         object.__setattr__(self, "effective_android", android)
+        if not isinstance(cast("object", self.origins), frozenset):
+            raise TypeError("origins must be a frozenset")
+        if self.hardware not in ("required", "preferred"):
+            raise ValueError("hardware is either required or preferred")
         if not self.rp_id or not self.origins:
             raise ValueError("rp_id and origins must not be empty")
         if not self.formats <= FORMATS:
