@@ -439,7 +439,7 @@ def test_patch(patch: int | None, floor: int | None, *, passes: bool) -> None:
     ],
 )
 def test_created(created: int | None, *, passes: bool) -> None:
-    """The key was made within policy's time, by a clock that is at most a minute ahead."""
+    """The key was made within policy's time, by a clock that is at most five minutes ahead."""
     sent = with_software({701: None if created is None else integer(created)})
 
     if passes:

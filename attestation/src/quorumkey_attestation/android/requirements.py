@@ -25,7 +25,7 @@ __all__ = [
     "require_user_authentication",
 ]
 
-MAX_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)  # a device's clock may be ahead by
+MAX_CLOCK_DIFFERENCE: Final = timedelta(minutes=5)  # a device's clock may be ahead by
 MAX_PATCH_LEAD_MONTHS: Final = 2  # months; genuine Pixels with a preview carry the next but one
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -112,7 +112,8 @@ def verify_android_key(  # noqa: PLR0913  # what is judged, and everything it is
         means something only after steps 10 to 12.
     15. The system's security patch is not older than policy's floor, and its date is a month that
         is not further ahead than ``requirements.MAX_PATCH_LEAD_MONTHS``.
-    16. The key was made within the time that policy gives, by the device's clock.
+    16. The key was made within the time that policy gives, by the device's clock, which may be
+        ahead by ``requirements.MAX_CLOCK_DIFFERENCE``.
 
     Left to the caller: that the challenge was issued by it, is fresh and is used once; to look
     ``serials`` up in every new revocation list.
@@ -241,10 +242,7 @@ def is_same_key(walked: AndroidChain, public_key: EllipticCurvePublicKey | bytes
     Args:
         walked: the chain.
         public_key: the key, its SubjectPublicKeyInfo in DER, or its point as SEC 1 has it,
-            compressed or not.
-
-    Raises:
-        ValueError: the bytes are neither; they are the caller's own.
+            compressed or not. Bytes that are neither are no key's, and so not this one's.
     """
     if isinstance(public_key, bytes):
         if public_key[:1] == bytes([der.SEQUENCE]):
