@@ -12,6 +12,7 @@ from tests.relay.simulator import (
     ACME,
     START,
     SimDevice,
+    SimPasskey,
     Simulator,
     granted,
     refused,
@@ -156,6 +157,38 @@ async def test_no_evidence_changes_nothing(trusting: Simulator, iphone: SimDevic
 
     assert "secure_enclave" == view.assurance
     assert before == await trusting.store.attestation(iphone.fingerprint)
+
+
+async def test_evidence_that_nobody_signed_takes_nothing_away(
+    trusting: Simulator, iphone: SimDevice
+) -> None:
+    """Who holds a session can make it, so it neither lowers a level nor makes a passkey."""
+    plain = SimDevice("bob")
+    await admit(trusting, plain, phone="none")
+    levels: list[str] = []
+    for device in (iphone, plain):
+        nonce = await trusting.nonce()
+        sent = again(attested.from_browser(device, nonce, attested=False))
+        view = await granted(reattest(trusting, device, nonce, sent))
+        levels += [view.assurance, level(trusting, device)]
+
+    assert ["secure_enclave", "secure_enclave", "none", "none"] == levels
+
+
+async def test_a_passkey_that_was_flagged_is_a_passkey_again(trusting: Simulator) -> None:
+    """A key that signs as a passkey gets back the level that it has without any evidence."""
+    passkey = SimPasskey("alice")
+    await trusting.admit(passkey)
+    known = trusting.store.directory.device(passkey.fingerprint)
+    assert known is not None
+    flagged = trusting.relay.standing.regrading(known, assurance="none", reason="test")
+    await trusting.store.commit(flagged)
+    nonce = await trusting.nonce()
+    sent = again(attested.from_browser(passkey, nonce, attested=False))
+
+    await granted(reattest(trusting, passkey, nonce, sent))
+
+    assert "passkey" == level(trusting, passkey)
 
 
 # What does not

@@ -266,6 +266,28 @@ async def test_looking_twice_tells_once(trusting: Simulator, tmp_path: Path) -> 
     assert 1 == len(changes(await trusting.events()))
 
 
+async def test_a_device_that_somebody_else_has_revoked_meanwhile(
+    trusting: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before that is not dealt with again, and the look comes to an end."""
+    device = await phone(trusting, "alice")
+    number = await serial(trusting, device, ATTESTATION_KEY)
+    known = trusting.store.directory.device(device.fingerprint)
+    assert known is not None
+    await trusting.store.commit(trusting.relay.standing.revocation(known, reason="lost"))
+    revoke_hardware(trusting, tmp_path, number)
+
+    async def read_before(_serials: object, *, limit: int) -> list[tuple[str, str]]:
+        assert limit
+        return [(number, device.fingerprint)]
+
+    monkeypatch.setattr(trusting.store, "attested_by", read_before)
+    report = await look(trusting)
+
+    assert ("done", 0) == (report.outcome, report.devices)
+    assert [("device.revoked", "strongbox", "lost")] == changes(await trusting.events())
+
+
 # Flagging
 
 
