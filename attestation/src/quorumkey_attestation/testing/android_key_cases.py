@@ -69,6 +69,7 @@ def cases() -> tuple[Case, ...]:
     return (
         *_controls(),
         *android_app_cases.controls(),
+        _on_curve("D0l", ec.SECP521R1()),
         *_challenge_and_level(),
         *_hardware_list_only(),
         *_boot_state(),
@@ -107,7 +108,7 @@ def _controls() -> tuple[Case, ...]:
             attested(imported),
             settings={"origins": ["generated", "imported"]},
         ),
-        _on_curve("D0g", ec.SECP384R1(), settings={"curve": "any"}),
+        _on_curve("D0g", ec.SECP384R1()),
     )
 
 
@@ -271,23 +272,20 @@ def _another_key() -> Case:
 def _kinds_of_key() -> tuple[Case, ...]:
     emulated = description(level=SecurityLevel.SOFTWARE)
     return (
-        _on_curve("D23a", ec.SECP521R1()),
-        _on_curve("D23b", ec.SECP384R1()),
+        _on_curve("D23a", ec.SECP521R1(), control="D0l"),
+        _on_curve("D23b", ec.SECP384R1(), control="D0g"),
         _rsa(),
         refused("D24", "an emulator's key, in software", attested(emulated), _LEVEL),
     )
 
 
-def _on_curve(
-    number: str, curve: ec.EllipticCurve, *, settings: dict[str, object] | None = None
-) -> Case:
+def _on_curve(number: str, curve: ec.EllipticCurve, *, control: str | None = None) -> Case:
     key = pki.private_key("android device key", curve).public_key()
     chain = attested(with_hardware({3: integer(curve.key_size)}), public_key=key)
-    given = {**_expecting(spki(key)), **(settings or {})}
-    if settings:
-        return accepted(number, f"a key on {curve.name}, allowed", chain, settings=given)
-    title = f"a key on {curve.name}"
-    return refused(number, title, chain, _CURVE, control="D0g", settings=given)
+    title, known = f"a key on {curve.name}", _expecting(spki(key))
+    if control is None:
+        return accepted(number, f"{title}, allowed", chain, settings={**known, "curve": "any"})
+    return refused(number, title, chain, _CURVE, control=control, settings=known)
 
 
 def _rsa() -> Case:

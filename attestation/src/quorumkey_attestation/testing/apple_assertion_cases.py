@@ -74,6 +74,12 @@ def _controls() -> list[Case]:
             expect={"environment": "development"},
             settings={"environment": "development"},
         ),
+        assertion_case(
+            "S0i",
+            "the fifth, of which the server saw none before",
+            base,
+            expect={"last_counter": 0},
+        ),
     ]
 
 
@@ -109,6 +115,7 @@ def _signature_cases() -> list[Case]:
             "of an earlier installation, whose counter was higher",
             base,
             *_SIGNATURE,
+            control="S0i",
             expect={
                 "key_id": base64_text(new.key_id),
                 "public_key": new.point.hex(),

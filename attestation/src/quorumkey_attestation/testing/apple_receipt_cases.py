@@ -90,7 +90,7 @@ def _controls() -> list[Case]:
             "R0c",
             "looked at again after 89 days",
             sign_payload(base),
-            expect={"max_age_seconds": 90 * 86_400},
+            expect={"max_age_seconds": 91 * 86_400},
             at=later,
         ),
         receipt_case("R0d", "exactly 5 minutes old", _with(12, oldest)),

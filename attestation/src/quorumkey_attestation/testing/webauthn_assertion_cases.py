@@ -85,6 +85,12 @@ def _controls() -> list[Case]:
             replace(GET, key=_LARGER),
             settings={"algorithms": [-35]},
         ),
+        asserted(
+            "W0x",
+            "one of a passkey that may not be copied, as before",
+            GET,
+            expect={"backup_eligible": False},
+        ),
     ]
 
 
@@ -229,6 +235,7 @@ def _data_cases() -> list[Case]:
             replace(GET, flags=DEFAULT_FLAGS | BACKUP_ELIGIBLE),
             Reason.MALFORMED,
             "11-backup-eligible",
+            control="W0x",
             expect={"backup_eligible": False},
         ),
         _refused(
@@ -237,6 +244,7 @@ def _data_cases() -> list[Case]:
             GET,
             Reason.MALFORMED,
             "11-backup-eligible",
+            control="W0x",
             expect={"backup_eligible": True},
         ),
     ]

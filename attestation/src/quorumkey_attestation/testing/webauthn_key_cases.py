@@ -14,6 +14,8 @@ from quorumkey_attestation.testing.webauthn import Parts, cose_key, none, regist
 from quorumkey_attestation.testing.webauthn_case import Refusal, registered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorumkey_attestation.testing.case import Case
 
 __all__ = ["cases"]
@@ -33,9 +35,10 @@ def _refused(  # noqa: PLR0913  # what a case consists of
     made: bytes | None = None,
     control: str = "W0a",
     has_reading: bool = True,
+    settings: Mapping[str, object] | None = None,
 ) -> Case:
     refusal = Refusal(reason, f"{_STEP}/{check}", control, has_reading)
-    return registered(number, title, parts, made or none(parts), refusal)
+    return registered(number, title, parts, made or none(parts), refusal, settings=settings)
 
 
 def _structure_cases() -> list[Case]:
@@ -91,6 +94,7 @@ def _key_cases() -> list[Case]:
             Reason.ALGORITHM,
             "12-curve",
             control="W0d",
+            settings={"algorithms": [-7, -35]},
         ),
         *(
             _refused(

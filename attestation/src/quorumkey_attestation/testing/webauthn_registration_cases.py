@@ -84,9 +84,16 @@ def _controls() -> list[Case]:
             "one of a maker who is trusted, where hardware is required",
             _BASE,
             packed(_BASE),
-            settings={"hardware": "required", "allow_backup_eligible": False},
+            settings={"hardware": "required"},
         ),
         *_token_bindings(),
+        registered(
+            "W0w",
+            "one that may not be copied, where policy refuses those that may",
+            _BASE,
+            none(_BASE),
+            settings={"allow_backup_eligible": False},
+        ),
     ]
 
 
@@ -242,6 +249,7 @@ def _flag_cases() -> list[Case]:
             _SYNCED,
             Reason.LEVEL,
             "11-backup-eligible",
+            control="W0w",
             settings={"allow_backup_eligible": False},
         ),
         _refused(
