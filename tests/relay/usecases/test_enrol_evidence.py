@@ -454,12 +454,41 @@ async def test_no_evidence_leaves_a_level_as_it_is(trusting: Simulator) -> None:
 
 async def test_newer_evidence_changes_a_level(trusting: Simulator) -> None:
     """What was verified last is the level, also where it is lower."""
-    device = SimPasskey("alice")
-    await prove(trusting, device, attested.from_browser)
+    device = SimDevice("alice")
+    await prove(trusting, device, attested.from_iphone)
 
-    level = await prove(trusting, device, PHONES["passkey"][1], UMBRELLA)
+    level = await prove(trusting, device, PHONES["tee"][1], UMBRELLA)
 
-    assert "passkey" == level
+    assert "tee" == level
+
+
+@pytest.mark.parametrize(
+    ("kind", "evidence", "level"),
+    [
+        pytest.param(SimDevice, attested.from_android, "strongbox", id="a phone"),
+        pytest.param(SimPasskey, attested.from_browser, "passkey_device_bound", id="a passkey"),
+    ],
+)
+async def test_evidence_that_nobody_signed_changes_no_level(
+    trusting: Simulator, kind: type[SimDevice], evidence: Evidence, level: str
+) -> None:
+    """It takes no proved level away, and what was proved stays on record."""
+    device = kind("alice")
+    await prove(trusting, device, evidence)
+    proved = await trusting.store.attestation(device.fingerprint)
+
+    again = await prove(trusting, device, PHONES["passkey"][1], UMBRELLA)
+
+    assert level == again
+    assert proved == await trusting.store.attestation(device.fingerprint)
+
+
+async def test_evidence_that_nobody_signed_makes_no_passkey(trusting: Simulator) -> None:
+    """A known key that does not sign as a passkey stays without a level."""
+    device = SimDevice("alice")
+    await trusting.admit(device)
+
+    assert "none" == await prove(trusting, device, PHONES["passkey"][1], UMBRELLA)
 
 
 async def test_what_was_proved_survives_a_restart(tmp_path: Path) -> None:
@@ -503,10 +532,10 @@ async def test_a_request_s_floor_admits_its_rank(trusting: Simulator) -> None:
 
 async def test_a_device_that_fell_below_the_floor_cannot_approve(trusting: Simulator) -> None:
     """The level that counts is the one that the device has when it decides."""
-    alice = SimPasskey("alice")
-    await prove(trusting, alice, attested.from_browser)
-    asked = await trusting.ask([alice], min_assurance="passkey_device_bound")
-    await prove(trusting, alice, PHONES["passkey"][1], UMBRELLA)
+    alice = SimDevice("alice")
+    await prove(trusting, alice, attested.from_iphone)
+    asked = await trusting.ask([alice], min_assurance="secure_enclave")
+    await prove(trusting, alice, PHONES["tee"][1], UMBRELLA)
 
     refusal = await refused(trusting.decide(alice, asked))
 

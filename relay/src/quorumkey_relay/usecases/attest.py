@@ -6,8 +6,8 @@ with: `quorumkey_relay.attestation`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.protocol import Commit, Directory, Write
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
+
+PASSKEY: Final = Assurance.PASSKEY.value
 
 OTHER_MEMBERS = Refusal(
     "invalid_request", "attestation: send exactly the members that its format has."
@@ -144,6 +146,20 @@ def below_floor(device: Device, policy: Policy) -> Refusal | None:
         " send attestation evidence that proves it.",
         {"assurance": device.assurance, "floor": floor},
     )
+
+
+def heeded(verdict: Verdict, known: Device | None) -> Verdict:
+    """Return what of a verdict counts for a device that is known; for a new one, all of it.
+
+    Evidence that proves no more than ``passkey`` may be signed by nobody, so whoever holds the key
+    or its session could have made it: it takes no proved level away, it makes no passkey of a key
+    that does not sign as one, and it lifts no flag.
+    """
+    if known is None or verdict.assurance != PASSKEY:
+        return verdict
+    if known.form == "webauthn" and not admits(known.assurance, PASSKEY):
+        return verdict
+    return replace(verdict, assurance=None, result=None)
 
 
 def proof_of(verdict: Verdict, device: str, directory: Directory, *, now: int) -> Commit | Refusal:

@@ -23,7 +23,7 @@ from quorumkey_relay.identity.nonces import NONCE_BYTES, NONCE_EXPIRED
 from quorumkey_relay.identity.principals import Device, Pairing
 from quorumkey_relay.store.protocol import AppendEvent, PutDevice, PutPairing
 from quorumkey_relay.usecases.advance import device_event
-from quorumkey_relay.usecases.attest import below_floor, proof_of
+from quorumkey_relay.usecases.attest import below_floor, heeded, proof_of
 from quorumkey_relay.usecases.authenticate import (
     BAD_SIGNATURE,
     OTHER_AUDIENCE,
@@ -110,6 +110,7 @@ class EnrollDevice:
         refused = _unfit(known, pairing, verified)
         if refused is not None:
             return refused
+        verdict = heeded(verdict, known)
         device = self._device(verified, known, assurance=verdict.assurance, now=now)
         refused = below_floor(device, self.policy)
         if refused is not None:
