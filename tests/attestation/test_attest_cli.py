@@ -275,6 +275,17 @@ def test_a_stored_key_that_is_none_is_told(tmp_path: Path) -> None:
     assert "key_id is not the SHA-256" in done.err
 
 
+@pytest.mark.parametrize("stored", ["00", "04ff", "a10102"], ids=["byte", "point", "cose"])
+def test_a_passkey_s_key_that_is_none_is_told(tmp_path: Path, stored: str) -> None:
+    """The message says in which forms the server may have stored the key."""
+    case = case_called("W0r")
+    folder = write_case(tmp_path, case)
+    done = type_in(*typed(folder, case), "--public-key", stored)
+
+    assert 2 == done.status
+    assert "neither a point of P-256 nor a SubjectPublicKeyInfo" in done.err
+
+
 def test_a_bug_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong inside, there is no traceback."""
 
@@ -371,6 +382,23 @@ def test_a_closed_pipe_ends_the_command_quietly() -> None:
         process.wait(timeout=60)
 
     assert "" == errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_is_a_sentence() -> None:
+    """Output that cannot be written is told, and is no bug of the command."""
+    program = "from quorumkey_attestation.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program, "--help"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert 1 == done.returncode
+    assert "quorumkey-attest: cannot write the output: No space left on device.\n" == done.stderr
 
 
 def test_the_self_test_runs_from_a_wheel(tmp_path: Path) -> None:

@@ -265,7 +265,9 @@ def test_what_cannot_be_read_inside_is_told_where_it_stands(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x00", b"hello world", b"{}", b"[]", b"\xff\xfe", b"a.b.c.d.e"], ids=repr
+    "content",
+    [b"", b"\x00", b"hello world", b"{}", b"[]", b'["a.b.c.d.e"]', b"\xff\xfe", b"a.b.c.d.e"],
+    ids=repr,
 )
 def test_what_is_no_evidence_is_status_2(tmp_path: Path, content: bytes) -> None:
     """One sentence that names the file."""

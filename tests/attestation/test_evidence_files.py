@@ -232,13 +232,19 @@ def test_what_is_no_passkey_s_evidence_is_told(files: list[bytes]) -> None:
 
 
 def test_a_token_is_text_and_a_payload_is_json() -> None:
-    """What begins like an object is a payload; any other ASCII text a token."""
+    """What begins like an object is a payload; any other word of ASCII a token."""
     payload = b'{"requestDetails": {}}'
 
     assert "a.b.c" == evidence_files.read_token_or_payload(file(" a.b.c\n"))
     assert payload == evidence_files.read_token_or_payload(file(payload))
-    with pytest.raises(EvidenceFileError, match="neither"):
-        evidence_files.read_token_or_payload(file(b"\xff"))
+    for neither in (b"\xff", b"", b"two words"):
+        with pytest.raises(EvidenceFileError, match="neither"):
+            evidence_files.read_token_or_payload(file(neither))
+
+
+def test_json_may_begin_with_a_byte_order_mark() -> None:
+    """What an editor on Windows saved is read like any other JSON."""
+    assert {"chain": []} == evidence_files.read_object(file(b'\xef\xbb\xbf {"chain": []}'))
 
 
 def test_json_that_is_nested_too_deep_is_no_json() -> None:

@@ -105,6 +105,16 @@ def test_another_folder_is_left_alone(tmp_path: Path) -> None:
     assert ["mine"] == [path.name for path in tmp_path.iterdir()]
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """The message names the path, and is a sentence."""
+    path = tmp_path / "file"
+    path.write_text("", encoding="utf-8")
+    done = type_in("make-fixtures", path / "below")
+
+    assert 2 == done.status
+    assert f"{path / 'below'}: Not a directory." in done.err.replace("\n", "")
+
+
 def test_the_command_says_what_differs(tmp_path: Path) -> None:
     """--check writes nothing, names the files and fails."""
     done = type_in("make-fixtures", tmp_path / "none", "--check", "--json")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import json
 import re
 import sys
@@ -139,7 +140,7 @@ def unwrap(data: bytes) -> bytes:
 
 def read_object(file: EvidenceFile) -> Mapping[str, object] | None:
     """Return the JSON object that a file holds, or None where it holds no JSON."""
-    if not file.data.lstrip().startswith(b"{"):
+    if not file.data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         return None
     try:
         value: object = json.loads(file.data)
@@ -267,10 +268,10 @@ def read_token_or_payload(file: EvidenceFile) -> str | bytes:
     """Return a Play Integrity token as text, or a payload that Google decoded as its JSON."""
     if read_object(file) is not None:
         return file.data
-    try:
-        return file.data.decode("ascii").strip()
-    except UnicodeDecodeError:
-        raise file.error("neither a token nor a decoded payload") from None
+    words = file.data.split()
+    if len(words) != 1 or not words[0].isascii():
+        raise file.error("neither a token nor a decoded payload")
+    return words[0].decode("ascii")
 
 
 def _bytes_at(file: EvidenceFile, members: Mapping[str, object], name: str) -> bytes:

@@ -93,6 +93,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # quietly, as head expects
         forget_output()
         return FAILED
+    except OSError as error:  # what reads a file says itself when it cannot
+        forget_output()
+        say_error(f"cannot write the output: {error.strerror}")
+        return FAILED
     except typer.TyperException as error:
         message = error.format_message()
         if "\n" in message:  # the help, where a command is missing

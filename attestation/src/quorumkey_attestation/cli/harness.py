@@ -209,7 +209,10 @@ def make_fixtures(
     if not check:
         try:
             count = fixtures.write(folder, cases)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            say_error(f"{error.filename}: {error.strerror}")
+            raise typer.Exit(USAGE) from None
+        except ValueError as error:
             say_error(str(error))
             raise typer.Exit(USAGE) from None
         out.json({"written": count, "cases": len(cases)})

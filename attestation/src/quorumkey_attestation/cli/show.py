@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
@@ -37,7 +38,7 @@ __all__ = ["app"]
 _SEQUENCE: Final = 0x30
 _KEY_DESCRIPTION_START: Final = 0x02  # an INTEGER, where a certificate has a SEQUENCE
 _MAP: Final = 0xA0  # CBOR's major type 5
-_JWE_DOTS: Final = 4  # of a compact JWE (RFC 7516 section 3.1)
+_COMPACT_JWE: Final = re.compile(rb"[\w-]*(?:\.[\w-]*){4}", re.ASCII)  # RFC 7516 section 3.1
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -108,7 +109,7 @@ def _sections(
         return _of_json(file, members, at)
     if b"-----BEGIN CERTIFICATE-----" in file.data:
         return describe_chain(read_chain(files), at)
-    if file.data.count(b".") == _JWE_DOTS and file.data.isascii():
+    if _COMPACT_JWE.fullmatch(file.data.strip()) is not None:
         return [_token(file, keys)]
     return _of_bytes(file, unwrap(file.data), at)
 

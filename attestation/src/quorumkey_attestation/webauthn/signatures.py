@@ -77,12 +77,16 @@ def load_public_key(encoded: bytes) -> CredentialPublicKey:
     Raises:
         ValueError: it is neither, or of a kind that no credential has.
     """
-    if encoded[:1] in _SEC1_POINTS:
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), encoded)
     try:
+        if encoded[:1] in _SEC1_POINTS:
+            return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), encoded)
         key = load_der_public_key(encoded)
     except UnsupportedAlgorithm as error:
         raise ValueError("the public key is of an unknown kind") from error
+    except ValueError as error:
+        raise ValueError(
+            "the public key is neither a point of P-256 nor a SubjectPublicKeyInfo"
+        ) from error
     if not isinstance(key, ec.EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey):
         raise ValueError("no credential has a public key of this kind")  # noqa: TRY004  # a value
     return key
