@@ -184,12 +184,22 @@ def test_an_item_inside_octets_is_found_with_its_end(value: CborValue, around: b
         ("a100" * 9 + "00", "cbor/1-depth"),
         ("c0" * 9 + "00", "cbor/4-tag"),
         ("81" * 1000, "cbor/1-depth"),
+        ("990801" + "00" * 0x0801, "cbor/1-size"),
+        ("82990800" + "00" * 0x0800 + "00", "cbor/1-size"),
+        ("b90401" + "".join(f"19{1000 + n:04x}00" for n in range(0x0401)), "cbor/1-size"),
     ],
     ids=lambda value: value if len(value) <= 24 else f"{value[:20]} and so on",
 )
 def test_the_rules_one_by_one(data: str, check: str) -> None:
     """Each encoding outside the subset is refused by the rule that it breaks."""
     assert check == refusal(bytes.fromhex(data))
+
+
+def test_as_many_items_as_are_allowed() -> None:
+    """The bound is the last number that is read."""
+    data = bytes.fromhex("990800") + bytes(cbor.MAX_ITEMS)
+
+    assert [0] * cbor.MAX_ITEMS == decode(data)
 
 
 @pytest.mark.parametrize(

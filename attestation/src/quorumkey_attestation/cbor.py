@@ -14,13 +14,14 @@ from quorumkey_attestation.errors import AttestationError, Reason
 if TYPE_CHECKING:
     from quorumkey_attestation.audit import Audit
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "CborKey", "CborValue", "decode", "decode_first"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ITEMS", "CborKey", "CborValue", "decode", "decode_first"]
 
 CborKey: TypeAlias = int | str | bytes
 CborValue: TypeAlias = int | str | bytes | bool | list["CborValue"] | dict[CborKey, "CborValue"]
 
 MAX_DEPTH: Final = 8  # levels of arrays and maps
 MAX_BYTES: Final = 65_536  # bytes of one encoded item; real evidence has about 6,000
+MAX_ITEMS: Final = 2048  # items within one; real evidence has about 30, and each takes its time
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
 _FALSE: Final = 20
@@ -36,7 +37,8 @@ def _malformed(detail: str, check: str) -> AttestationError:
 def decode(data: bytes, audit: Audit, *, what: str) -> CborValue:
     """Return the one item that ``data`` holds.
 
-    1. It is at most ``MAX_BYTES`` long, and nests at most ``MAX_DEPTH`` deep.
+    1. It is at most ``MAX_BYTES`` long, has at most ``MAX_ITEMS`` items within it, and nests at
+       most ``MAX_DEPTH`` deep.
     2. Every length is definite, and within the data.
     3. Every integer and length is in its shortest form.
     4. Only integers, strings, arrays, maps, false and true; text is UTF-8.
@@ -78,12 +80,13 @@ def decode_first(data: bytes, start: int, audit: Audit, *, what: str) -> tuple[C
 
 
 class _Decoder:
-    __slots__ = ("_audit", "_data", "_what")
+    __slots__ = ("_audit", "_data", "_items", "_what")
 
     def __init__(self, data: bytes, audit: Audit, what: str) -> None:
         self._data = data
         self._audit = audit
         self._what = what
+        self._items = 0
 
     def item(self, position: int, depth: int) -> tuple[CborValue, int]:
         initial = self._data[position]
@@ -147,9 +150,15 @@ class _Decoder:
         except UnicodeDecodeError:
             raise _malformed(f"{self._what}: a text is not UTF-8.", "cbor/4-kind") from None
 
+    def _require_few(self, more: int) -> None:
+        self._items += more
+        if self._items > MAX_ITEMS:
+            raise _malformed(f"{self._what}: more than {MAX_ITEMS} items.", "cbor/1-size")
+
     def _array(self, count: int, position: int, depth: int) -> tuple[CborValue, int]:
         if count > len(self._data) - position:
             raise IndexError
+        self._require_few(count)
         values: list[CborValue] = []
         for _ in range(count):
             value, position = self.item(position, depth)
@@ -159,6 +168,7 @@ class _Decoder:
     def _map(self, count: int, position: int, depth: int) -> tuple[CborValue, int]:
         if 2 * count > len(self._data) - position:
             raise IndexError
+        self._require_few(2 * count)
         members: dict[CborKey, CborValue] = {}
         for _ in range(count):
             key, position = self.item(position, depth)
