@@ -130,6 +130,28 @@ async def test_a_file_is_as_old_as_it_was_written(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_is_replaced_meanwhile_lends_nobody_its_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is as old as it is, also where a newer file stands there by now."""
+    path, newer = tmp_path / "status.json", tmp_path / "newer.json"
+    for file, written in ((path, START - 9000), (newer, START)):
+        file.write_bytes(status_list())
+        os.utime(file, (written, written))
+    opened = type(path).open
+
+    def overtaken(of: Path, mode: str) -> object:
+        file = opened(of, mode)
+        newer.replace(path)
+        return file
+
+    monkeypatch.setattr(type(path), "open", overtaken)
+
+    found = FileSource(path, timedelta(days=2)).read(NOW)
+
+    assert NOW - timedelta(seconds=9000) == found.fetched_at
+
+
 @pytest.mark.parametrize(
     "settings",
     [

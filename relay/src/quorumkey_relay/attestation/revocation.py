@@ -8,6 +8,7 @@ verifier, so a source that fails for long fails closed.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,8 +60,9 @@ class FileSource:
         """Read the file."""
         del now  # what counts is when the file was written
         with self.path.open("rb") as file:
+            # Of the open file, and first: another may take its place, or its end be still written.
+            written = os.fstat(file.fileno()).st_mtime
             data = file.read(MAX_BYTES + 1)
-            written = self.path.stat().st_mtime
         return RevocationList.from_json(
             data, fetched_at=datetime.fromtimestamp(written, UTC), max_age=self.max_age
         )
