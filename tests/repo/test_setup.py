@@ -134,5 +134,7 @@ def test_continuous_integration_runs_the_three_commands() -> None:
     """.ci/run is the checks, the fuzzing and the demonstration, in this order."""
     lines = tree.read(Path(".ci/run")).splitlines()
 
-    assert ["make test", "make fuzz", "make demo"] == [line for line in lines if line.startswith("make")]
+    assert ["make test", "make fuzz", "make demo"] == [
+        line for line in lines if line.startswith("make")
+    ]
     assert os.access(tree.ROOT / ".ci" / "run", os.X_OK)
