@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from quorumkey.errors import ProtocolError
-from quorumkey.protocol import admits, b64decode
+from quorumkey.protocol import b64decode
 from quorumkey.protocol.limits import NONCE_BYTES
 from quorumkey_attestation import AttestationError, Expectation, Reason
 from quorumkey_attestation.apple.assertion import verify_app_assertion
@@ -22,6 +22,7 @@ from quorumkey_relay.store.protocol import AdvanceCounter, Conflict, PutAttestat
 from quorumkey_relay.usecases.attest import (
     OTHER_MEMBERS,
     below_floor,
+    heeded,
     judge,
     proof_of,
     rejected,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 ASSERTION: Final = "apple-app-attest-assertion"
 KEY_ID_BYTES: Final = 32  # bytes of an App Attest key's identifier
 REATTESTED: Final = "reattested"
-PASSKEY: Final = Assurance.PASSKEY.value
 
 JUDGES_NOTHING: Final = Refusal(
     "attestation_rejected",
@@ -125,8 +125,7 @@ class ReattestDevice:
         verdict = judge(as_enrolling, self.verifier, expected)
         if isinstance(verdict, Refusal):
             return verdict
-        if verdict.assurance == PASSKEY and not _may_become_passkey(known):
-            return Proof(None)
+        verdict = heeded(verdict, known)
         writes = proof_of(verdict, known.fingerprint, self.store.directory, now=expected.now)
         return writes if isinstance(writes, Refusal) else Proof(verdict.assurance, writes)
 
@@ -190,15 +189,6 @@ class ReattestDevice:
                 check="reattest/1-key",
             )
         return bound
-
-
-def _may_become_passkey(known: Device) -> bool:
-    """Say whether evidence that proves no more than ``passkey`` says anything about this key.
-
-    It may be signed by nobody, so whoever holds the session could have made it: it takes no proved
-    level away, and it makes no passkey of a key that does not sign as one.
-    """
-    return known.form == "webauthn" and not admits(known.assurance, PASSKEY)
 
 
 def _as_enrolling(attestation: ReattestationBody) -> AttestationBody | Refusal:
