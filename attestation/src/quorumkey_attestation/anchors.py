@@ -57,14 +57,26 @@ class TrustAnchors:
     allow_test_roots: bool = False
     spki: frozenset[bytes] = field(init=False)
     _by_spki: Mapping[bytes, Certificate] = field(init=False, repr=False, compare=False)
+    _spki_by_der: Mapping[bytes, bytes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_spki: dict[bytes, Certificate] = {}
+        spki_by_der: dict[bytes, bytes] = {}
         for certificate in self.certs:
-            spki = subject_public_key_info(certificate.public_bytes(Encoding.DER))
+            der = certificate.public_bytes(Encoding.DER)
+            spki = spki_by_der[der] = subject_public_key_info(der)
             by_spki.setdefault(spki, certificate)
         object.__setattr__(self, "spki", frozenset(by_spki))
         object.__setattr__(self, "_by_spki", MappingProxyType(by_spki))
+        object.__setattr__(self, "_spki_by_der", MappingProxyType(spki_by_der))
+
+    def spki_of(self, certificate: bytes) -> bytes:
+        """Return :func:`subject_public_key_info`, without reading where it is a configured root.
+
+        Raises:
+            AttestationError: ``malformed``.
+        """
+        return self._spki_by_der.get(certificate) or subject_public_key_info(certificate)
 
     def find(self, spki: bytes) -> Certificate | None:
         """Return the configured root that has this key, or None."""

@@ -8,6 +8,7 @@ a certificate has to be valid, and what its extensions say, stays with the calle
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +42,7 @@ __all__ = [
 MAX_CERTIFICATES: Final = 10  # certificates in a chain, the root included
 MAX_CERTIFICATE_BYTES: Final = 8192  # bytes of one certificate's DER; real ones have at most 5,500
 
+_ROOTS_KEPT: Final = 64  # configured roots whose encoded subject is kept
 _STRONG_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -128,7 +130,7 @@ def resolve_anchor(
         AttestationError: ``untrusted_root`` or ``broken_chain``.
     """
     last = len(chain) - 1
-    spki = subject_public_key_info(chain[last])
+    spki = anchors.spki_of(chain[last])
     root = anchors.find(spki)
     path = certificates if root is None else [*certificates[:last], root]
     if root is None and not anchors.denies(spki):
@@ -209,17 +211,16 @@ def require_issued(  # noqa: PLR0913  # what a caller knows of a path, each part
     last = len(path) - 2
     layouts = [
         read_layout(
-            encoded[index]
-            if index < min(len(encoded), len(path) - 1)
-            else certificate.public_bytes(Encoding.DER)
+            encoded[index] if index < len(encoded) else certificate.public_bytes(Encoding.DER)
         )
-        for index, certificate in enumerate(path)
+        for index, certificate in enumerate(path[:-1])
     ]
+    subjects = [*(layout.subject for layout in layouts[1:]), _subject_of(path[-1])]
     for index, (certificate, issuer) in enumerate(pairwise(path)):
         layout = layouts[index]
         audit.require(
             "chain/6-issuer",
-            layout.issuer == layouts[index + 1].subject,
+            layout.issuer == subjects[index],
             Reason.BROKEN_CHAIN,
             "A certificate names another issuer than the next certificate.",
             index=index,
@@ -339,6 +340,12 @@ def _require_constraints(
         "A certificate has more issuers below it than it allows.",
         index=index,
     )
+
+
+@lru_cache(maxsize=_ROOTS_KEPT)
+def _subject_of(root: x509.Certificate) -> bytes:
+    """Return the encoded subject of a configured root, of which a server has few."""
+    return read_layout(root.public_bytes(Encoding.DER)).subject
 
 
 def _has_strong_hash(certificate: x509.Certificate) -> bool:
