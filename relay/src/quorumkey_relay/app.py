@@ -281,6 +281,7 @@ class Relay:
                 nonces=nonces,
                 policy=policy,
                 attestor=AttestEnrollment(policy=policy, verifier=self.verifier),
+                standing=self.standing,
             ),
             reattest=ReattestDevice(
                 store=store,

@@ -462,6 +462,31 @@ async def test_newer_evidence_changes_a_level(trusting: Simulator) -> None:
     assert "tee" == level
 
 
+async def test_a_level_that_changes_is_told_where_the_device_is_paired_already(
+    trusting: Simulator,
+) -> None:
+    """Its approvals that rested on the level are taken back, as by new evidence later."""
+    alice, bob = SimDevice("alice"), SimDevice("bob")
+    await prove(trusting, alice, attested.from_iphone)
+    await prove(trusting, bob, attested.from_android)
+    asked = await trusting.ask([alice], [bob], required=2, min_assurance="secure_enclave")
+    await granted(trusting.decide(alice, asked))
+
+    await prove(trusting, alice, PHONES["tee"][1], UMBRELLA)
+
+    *_, told = await trusting.events()
+    (first,) = await trusting.events(UMBRELLA)
+    request = await trusting.read(asked)
+    assert ("device.assurance_changed", alice.fingerprint, "tee", "reattested") == (
+        told["type"],
+        told["fingerprint"],
+        told["assurance"],
+        told["reason"],
+    )
+    assert "device.enrolled" == first["type"]
+    assert [] == request.groups_satisfied
+
+
 @pytest.mark.parametrize(
     ("kind", "evidence", "level"),
     [

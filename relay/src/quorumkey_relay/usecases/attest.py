@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.ports import Policy
 
 PASSKEY: Final = Assurance.PASSKEY.value
+REATTESTED: Final = "reattested"
 
 OTHER_MEMBERS = Refusal(
     "invalid_request", "attestation: send exactly the members that its format has."

@@ -23,7 +23,7 @@ from quorumkey_relay.identity.nonces import NONCE_BYTES, NONCE_EXPIRED
 from quorumkey_relay.identity.principals import Device, Pairing
 from quorumkey_relay.store.protocol import AppendEvent, PutDevice, PutPairing
 from quorumkey_relay.usecases.advance import device_event
-from quorumkey_relay.usecases.attest import below_floor, heeded, proof_of
+from quorumkey_relay.usecases.attest import REATTESTED, below_floor, heeded, proof_of
 from quorumkey_relay.usecases.authenticate import (
     BAD_SIGNATURE,
     OTHER_AUDIENCE,
@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.protocol import Commit, Store
     from quorumkey_relay.usecases.attest import Attestor, Verdict
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
+    from quorumkey_relay.usecases.standing import Standing
 
 DEVICE_CONFLICT = Refusal(
     "device_conflict",
@@ -73,6 +74,7 @@ class EnrollDevice:
     nonces: Nonces
     policy: Policy
     attestor: Attestor
+    standing: Standing
 
     async def __call__(  # noqa: C901, PLR0911 - one return a check, in the order of §4.3
         self, *, envelope: Envelope, push: Envelope | None, attestation: AttestationBody | None
@@ -139,6 +141,11 @@ class EnrollDevice:
         proof = proof_of(verdict, device.fingerprint, self.store.directory, now=now)
         if isinstance(proof, Refusal):
             return proof
+        # What other integrators know of the device changes too, and what it has approved there.
+        known = self.store.directory.device(device.fingerprint)
+        regraded: Commit = ()
+        if known is not None:
+            regraded = self.standing.regrading(known, assurance=device.assurance, reason=REATTESTED)
         # A device that is paired here already leaves the older tie for this one.
         older = device.pairings.get(tie.integrator_id)
         left = () if older is None else (PutPairing(replace(older, ended_at=now)),)
@@ -146,7 +153,7 @@ class EnrollDevice:
         device = replace(device, pairings=ties)
         event = device_event("device.enrolled", device, tie, now=now, mint=self.mint)
         await self.store.commit(
-            (PutDevice(device), *left, PutPairing(tie), *proof, AppendEvent(event))
+            (*regraded, PutDevice(device), *left, PutPairing(tie), *proof, AppendEvent(event))
         )
         return self._answer(device, tie, now, first=True)
 

@@ -21,6 +21,7 @@ from quorumkey_relay.identity.principals import Attestation
 from quorumkey_relay.store.protocol import AdvanceCounter, Conflict, PutAttestation
 from quorumkey_relay.usecases.attest import (
     OTHER_MEMBERS,
+    REATTESTED,
     below_floor,
     heeded,
     judge,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 ASSERTION: Final = "apple-app-attest-assertion"
 KEY_ID_BYTES: Final = 32  # bytes of an App Attest key's identifier
-REATTESTED: Final = "reattested"
 
 JUDGES_NOTHING: Final = Refusal(
     "attestation_rejected",
