@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -380,4 +381,32 @@ def _further_cases() -> tuple[Case, ...]:
             {"deviceIntegrity": {"deviceRecall": {"values": {"bitSecond": True}}}},
             "15-recall",
         ),
+        *_unreadable_payloads(),
+    )
+
+
+def _unreadable_payloads() -> tuple[Case, ...]:
+    whole = play.payload()
+    request: dict[str, Json] = {"requestPackageName": play.PACKAGE, "nonce": play.NONCE}
+    without_request = {name: each for name, each in whole.items() if name != "requestDetails"}
+    labels: list[Json] = [_DEVICE, *(f"MEETS_{number}" for number in range(64))]
+    payloads: tuple[tuple[str, str, Mapping[str, Json], str], ...] = (
+        ("P31a", "no request", without_request, "2-request"),
+        ("P31b", "no moment", {**whole, "requestDetails": request}, "2-timestamp"),
+        ("P32", "an account that is a list", {**whole, "accountDetails": []}, "3-type"),
+        (
+            "P33",
+            "too many labels",
+            {**whole, "deviceIntegrity": {"deviceRecognitionVerdict": labels}},
+            "4-length",
+        ),
+    )
+    return tuple(
+        replace(
+            payload_case(
+                number, title, {}, Reason.MALFORMED, f"play.payload/{step}", payload=payload
+            ),
+            has_reading=False,
+        )
+        for number, title, payload, step in payloads
     )

@@ -153,6 +153,27 @@ def _further() -> tuple[Case, ...]:
             Reason.MALFORMED,
             "play.payload/1-duplicate",
         ),
+        *_shapeless(),
+    )
+
+
+def _shapeless() -> tuple[Case, ...]:
+    """Return the tokens in which nothing can be opened."""
+    token = control_token().encrypt()
+    header, key, nonce, ciphertext, tag = token.split(".")
+    tokens = (
+        ("P28", "four segments", f"{header}.{key}.{nonce}.{ciphertext}", "1-segments"),
+        ("P29", "a segment with padding", f"{token}=", "3-base64url"),
+        (
+            "P30",
+            "a nonce cut short",
+            ".".join((header, key, nonce[:-4], ciphertext, tag)),
+            "3-length",
+        ),
+    )
+    return tuple(
+        token_case(number, title, made, Reason.MALFORMED, f"play.decode/{step}", has_reading=False)
+        for number, title, made, step in tokens
     )
 
 
