@@ -106,13 +106,14 @@ async def test_a_failure_leaves_the_last_good_list() -> None:
     assert ([1], NOW, 2) == (serials(feed), feed.current.fetched_at, web.asked)
 
 
-async def test_without_any_answer_there_is_no_list() -> None:
-    """A first failure is told in the log, and nothing else happens."""
+async def test_without_any_answer_there_is_no_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """A first failure is told in the log as what it is, and nothing else happens."""
     feed = fetched(Web([OSError("unreachable")]), ManualClock())
 
     await feed.refresh()
 
     assert None is feed.current
+    assert "revocation_list_not_fetched" in capsys.readouterr().out
 
 
 async def test_a_file_is_as_old_as_it_was_written(tmp_path: Path) -> None:

@@ -85,10 +85,11 @@ class FetchedSource:
     def read(self, now: datetime) -> RevocationList:
         """Fetch the list where that is due."""
         del now  # the fetcher reads the same clock
-        found = self._fetcher.current()
-        if self._fetcher.failure is not None:
-            log.warning("revocation_list_not_fetched")
-        return found
+        try:
+            return self._fetcher.current()
+        finally:
+            if self._fetcher.failure is not None:
+                log.warning("revocation_list_not_fetched")
 
 
 class RevocationFeed:
