@@ -191,6 +191,16 @@ def test_a_device_is_shown_with_what_it_proved(operator: Operator, phones: Phone
     assert "not revoked" in text
 
 
+def test_nothing_is_said_of_certificates_that_nobody_looks_up(
+    operator: Operator, phones: Phones
+) -> None:
+    """Evidence of App Attest has none that a list would name."""
+    text = operator("devices", "show", phones.iphone.fingerprint).text
+
+    assert "apple-app-attest, proved secure_enclave" in text
+    assert "certificate" not in text
+
+
 def test_a_device_that_proved_nothing_is_shown(operator: Operator) -> None:
     """There is no evidence to show."""
     device = SimDevice("carol")

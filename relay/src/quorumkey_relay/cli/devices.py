@@ -232,12 +232,16 @@ def _attestation_json(proved: Attestation) -> dict[str, object]:
 def _attestation_rows(proved: Attestation | None) -> list[tuple[str, str]]:
     if proved is None:
         return [("evidence", "none")]
-    found = proved.revoked_at
-    return [
+    rows = [
         ("evidence", f"{proved.format}, proved {proved.assurance}"),
         ("judged", format_time(proved.judged_at)),
-        ("certificate", "not revoked" if found is None else f"revoked, {format_time(found)}"),
     ]
+    if proved.serials:  # other evidence has no certificate that is ever looked up
+        found = proved.revoked_at
+        rows.append(
+            ("certificate", "not revoked" if found is None else f"revoked, {format_time(found)}")
+        )
+    return rows
 
 
 def _tie_json(tie: Pairing) -> dict[str, object]:
