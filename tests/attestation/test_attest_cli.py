@@ -81,6 +81,7 @@ def test_no_command_at_all_shows_the_help() -> None:
         ("show", "file", "--no-such-option"),
         ("show", "/nowhere/at/all"),
         ("verify", "android", "a", "--policy", "/nowhere/at/all"),
+        ("verify", "android", "a", "--policy", "p.toml", "--challenge", "zz"),
     ],
     ids=" ".join,
 )

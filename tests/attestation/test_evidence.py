@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -264,6 +266,40 @@ def test_a_revoked_certificate_is_refused() -> None:
 def test_a_format_without_a_policy_is_unsupported(evidence: Mapping[str, object]) -> None:
     """Nothing is trusted that nobody named."""
     assert Reason.UNSUPPORTED is reason(evidence, by=EvidenceVerifier())
+
+
+_PRELOAD = """
+import sys
+from quorumkey_attestation import AppAttestPolicy, EvidenceVerifier, WebAuthnPolicy
+app_attest = AppAttestPolicy(app_ids=frozenset({"TEAM.app"}))
+webauthn = WebAuthnPolicy(rp_id="example.com", origins=frozenset({"https://example.com"}))
+if {missing}:
+    sys.modules["webauthn"] = sys.modules["asn1crypto"] = None
+EvidenceVerifier(app_attest={app_attest}, webauthn={webauthn}).preload()
+print(*(name for name in ("webauthn", "asn1crypto") if sys.modules.get(name)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("app_attest", "webauthn", "missing", "loaded"),
+    [
+        ("app_attest", "webauthn", False, "webauthn asn1crypto\n"),
+        ("app_attest", "None", False, "asn1crypto\n"),
+        ("None", "webauthn", False, "webauthn\n"),
+        ("app_attest", "webauthn", True, "\n"),
+    ],
+    ids=["both", "app-attest", "webauthn", "missing"],
+)
+def test_preloading_imports_what_the_formats_need(
+    app_attest: str, webauthn: str, missing: object, loaded: str
+) -> None:
+    """Only what a configured format needs is imported, and a missing extra is no error yet."""
+    program = _PRELOAD.format(app_attest=app_attest, webauthn=webauthn, missing=missing)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    assert loaded == done.stdout
 
 
 def test_test_roots_count_only_where_that_is_said() -> None:

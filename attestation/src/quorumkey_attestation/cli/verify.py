@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+
+def _hex(text: str) -> str:
+    """Take hex digits of either case; where it is anything else, the option is named."""
+    try:
+        return bytes.fromhex(text).hex()
+    except ValueError:
+        raise typer.BadParameter("it must be hex digits, two for a byte") from None
+
+
 PolicyOption = Annotated[
     Path, typer.Option("--policy", metavar="FILE", help="What to trust and what to expect, TOML.")
 ]
@@ -48,11 +57,15 @@ AtOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ChallengeOption = Annotated[
     str | None,
-    typer.Option("--challenge", metavar="HEX", help="The challenge, instead of the policy's."),
+    typer.Option(
+        "--challenge", metavar="HEX", parser=_hex, help="The challenge, instead of the policy's."
+    ),
 ]
 PublicKeyOption = Annotated[
     str | None,
-    typer.Option("--public-key", metavar="HEX", help="The key, instead of the policy's."),
+    typer.Option(
+        "--public-key", metavar="HEX", parser=_hex, help="The key, instead of the policy's."
+    ),
 ]
 RevocationOption = Annotated[
     Path | None,
@@ -81,7 +94,9 @@ def verify_apple(  # noqa: PLR0913  # one argument for each option
     challenge: ChallengeOption = None,
     client_data_hash: Annotated[
         str | None,
-        typer.Option("--client-data-hash", metavar="HEX", help="In place of a challenge."),
+        typer.Option(
+            "--client-data-hash", metavar="HEX", parser=_hex, help="In place of a challenge."
+        ),
     ] = None,
     key_id: Annotated[
         str | None, typer.Option("--key-id", metavar="BASE64", help="The key id the app sent.")

@@ -44,11 +44,14 @@ def policies_of(settings: Settings) -> EvidenceVerifier:
 
     Raises ``ConfigError``: a file of roots cannot be read.
     """
-    return EvidenceVerifier(
+    policies = EvidenceVerifier(
         app_attest=app_attest_policy(settings),
         android=_android(settings),
         webauthn=_webauthn(settings),
     )
+    if settings.attestation != "off":
+        policies.preload()  # at the start, not on the loop at the first evidence
+    return policies
 
 
 def app_attest_policy(settings: Settings) -> AppAttestPolicy | None:
