@@ -271,8 +271,8 @@ def test_a_format_without_a_policy_is_unsupported(evidence: Mapping[str, object]
 _PRELOAD = """
 import sys
 from quorumkey_attestation import AppAttestPolicy, EvidenceVerifier, WebAuthnPolicy
-app_attest = AppAttestPolicy(app_ids=frozenset({"TEAM.app"}))
-webauthn = WebAuthnPolicy(rp_id="example.com", origins=frozenset({"https://example.com"}))
+app_attest = AppAttestPolicy(app_ids=frozenset(["TEAM.app"]))
+webauthn = WebAuthnPolicy(rp_id="example.com", origins=frozenset(["https://example.com"]))
 if {missing}:
     sys.modules["webauthn"] = sys.modules["asn1crypto"] = None
 EvidenceVerifier(app_attest={app_attest}, webauthn={webauthn}).preload()
