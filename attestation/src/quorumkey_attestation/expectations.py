@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from quorumkey_attestation.settings import (
@@ -170,12 +171,14 @@ class PlayExpectation:
     used_nonces: frozenset[str] = frozenset()
 
 
-_STORED_KEY: Final[Mapping[str, Reader]] = {
-    "key_id": base64_bytes,
-    "public_key": hex_bytes,
-    "app_id": text,
-    "environment": _ENVIRONMENT,
-}
+_STORED_KEY: Final[Mapping[str, Reader]] = MappingProxyType(
+    {
+        "key_id": base64_bytes,
+        "public_key": hex_bytes,
+        "app_id": text,
+        "environment": _ENVIRONMENT,
+    }
+)
 
 
 def expect_apple_attestation(table: object, where: str) -> AppleAttestationExpectation:
