@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import quorumkey_attestation
 from quorumkey_attestation import (
     Assurance,
     AttestationError,
@@ -61,59 +60,3 @@ def test_an_expectation_of_wrong_length_cannot_be_made(nonce: bytes, key: bytes)
     """A nonce has 32 bytes and a compressed key 33."""
     with pytest.raises(ValueError, match="must be"):
         Expectation(nonce=nonce, device_public_key=key, now=0)
-
-
-def test_the_public_names_are_these() -> None:
-    """What the package exports changes only on purpose."""
-    assert [
-        "AndroidKey",
-        "AndroidKeyPolicy",
-        "AppAssertion",
-        "AppAttestKey",
-        "AppAttestPolicy",
-        "ApplicationId",
-        "ApplicationPackage",
-        "Assurance",
-        "AttestationError",
-        "AuthorizationList",
-        "CounterStore",
-        "EvidenceVerifier",
-        "Expectation",
-        "Format",
-        "IntegrityPayload",
-        "IntegrityPolicy",
-        "IntegrityVerdict",
-        "KeyDescription",
-        "KeyOrigin",
-        "KeyPurpose",
-        "NoEvidence",
-        "NonceLedger",
-        "PlayIntegrityDecoder",
-        "ProvisioningInfo",
-        "Reason",
-        "Receipt",
-        "Result",
-        "RevocationEntry",
-        "RevocationList",
-        "RootOfTrust",
-        "SecurityLevel",
-        "TrustAnchors",
-        "VerifiedBootState",
-        "Verifier",
-        "WebAuthnAssertion",
-        "WebAuthnKey",
-        "WebAuthnPolicy",
-        "claim_counter",
-        "claim_nonce",
-        "evaluate_integrity",
-        "explain",
-        "parse_key_description",
-        "require_unbound",
-        "verify_android_key",
-        "verify_app_assertion",
-        "verify_app_attestation",
-        "verify_app_receipt",
-        "verify_webauthn_assertion",
-        "verify_webauthn_registration",
-    ] == quorumkey_attestation.__all__
-    assert all(hasattr(quorumkey_attestation, name) for name in quorumkey_attestation.__all__)

@@ -18,7 +18,6 @@ from quorumkey_attestation.android.provisioning import (
     PROVISIONING_INFO_OID,
     read_provisioning_info,
 )
-from quorumkey_attestation.android.revocation import require_aware
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.chain import (
     extensions_of,
@@ -28,6 +27,7 @@ from quorumkey_attestation.chain import (
     resolve_anchor,
 )
 from quorumkey_attestation.errors import AttestationError, Reason
+from quorumkey_attestation.moment import require_aware
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -136,7 +136,7 @@ def examine_android_chain(
         AttestationError: any reason from ``malformed`` to ``extension_position``.
         ValueError: ``now`` has no time zone.
     """
-    require_aware(now, "now")
+    require_aware(now)
     certificates = load_chain(chain, audit, least=1)
     path = resolve_anchor(chain, certificates, anchors, audit)
     audit.require(

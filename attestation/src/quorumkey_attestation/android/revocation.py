@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
+from quorumkey_attestation.moment import require_aware
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["DEFAULT_MAX_AGE", "RevocationEntry", "RevocationList", "require_aware"]
+__all__ = ["DEFAULT_MAX_AGE", "RevocationEntry", "RevocationList"]
 
 DEFAULT_MAX_AGE: Final = timedelta(days=2)
 MAX_CLOCK_DIFFERENCE: Final = timedelta(minutes=5)  # a list may seem to come from the future by
@@ -136,7 +137,7 @@ class RevocationList:
             AttestationError: ``revocation_stale``.
             ValueError: ``now`` has no time zone.
         """
-        require_aware(now, "now")
+        require_aware(now)
         age = now - self.fetched_at
         (audit or Audit()).require(
             "android.revocation/5-age",
@@ -144,21 +145,6 @@ class RevocationList:
             Reason.REVOCATION_STALE,
             f"The revocation list is of {self.fetched_at.isoformat()}: too old, or in the future.",
         )
-
-
-def require_aware(moment: datetime, what: str) -> None:
-    """Refuse a moment without a time zone.
-
-    Args:
-        moment: what the caller gave.
-        what: the argument's name, for the message.
-
-    Raises:
-        ValueError: it has none, so nobody can say when it is.
-    """
-    if moment.utcoffset() is None:
-        msg = f"{what} must have a time zone"
-        raise ValueError(msg)
 
 
 def _malformed(detail: str, step: str) -> AttestationError:

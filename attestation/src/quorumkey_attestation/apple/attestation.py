@@ -17,15 +17,16 @@ from quorumkey_attestation.apple.authdata import (
     parse_attestation_data,
     require_extensions,
 )
+from quorumkey_attestation.apple.nonce_extension import NONCE_OID, NONCE_PREFIX
 from quorumkey_attestation.apple.policy import (
     AppAttestKey,
     AppAttestPolicy,
     Environment,
     point_of,
-    require_aware,
 )
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
+from quorumkey_attestation.moment import require_aware
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +50,7 @@ AAGUIDS: Final[Mapping[Environment, bytes]] = MappingProxyType(
 )
 """What the aaguid has to be in each environment, all 16 bytes of it."""
 
-_NONCE_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.2")
-_NONCE_PREFIX: Final = bytes.fromhex("3024a1220420")  # SEQUENCE { [1] { OCTET STRING (32) } }
+_NONCE_EXTENSION: Final = x509.ObjectIdentifier(NONCE_OID)
 _ACL_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.6")
 # SEQUENCE { [3] { OCTET STRING (66) } } around the value that Apple documents; the tag is that of
 # the extension in iOS leafs, which hold another value.
@@ -277,11 +277,11 @@ def _require_nonce(leaf: x509.Certificate, nonce: bytes, audit: Audit) -> None:
     )
     if value is None:
         return
-    start = len(_NONCE_PREFIX)
+    start = len(NONCE_PREFIX)
     end = start + HASH_BYTES
     audit.require(
         "apple.attestation/4-form",
-        len(value) == end and value.startswith(_NONCE_PREFIX),
+        len(value) == end and value.startswith(NONCE_PREFIX),
         Reason.MALFORMED,
         "The leaf's nonce extension is not a sequence of one octet string of 32 bytes.",
         index=0,

@@ -14,7 +14,6 @@ from quorumkey_attestation.anchors import TrustAnchors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 __all__ = [
     "INVALID_CATEGORY",
@@ -22,7 +21,6 @@ __all__ = [
     "AppAttestPolicy",
     "Environment",
     "point_of",
-    "require_aware",
     "version_number",
 ]
 
@@ -156,16 +154,6 @@ class AppAttestKey:
 def point_of(public_key: ec.EllipticCurvePublicKey) -> bytes:
     """Return a public key as an uncompressed point (SEC 1 section 2.3.3)."""
     return public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-
-
-def require_aware(now: datetime) -> None:
-    """Refuse a moment without a time zone.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if now.tzinfo is None:
-        raise ValueError("now must have a time zone")
 
 
 def version_number(text: str) -> tuple[int, ...] | None:

@@ -21,9 +21,10 @@ from cryptography.x509.oid import NameOID
 
 from quorumkey_attestation import chain, der
 from quorumkey_attestation.apple.cms import read_signed_data
-from quorumkey_attestation.apple.policy import point_of, require_aware
+from quorumkey_attestation.apple.policy import point_of
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import AttestationError, Reason
+from quorumkey_attestation.moment import require_aware
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

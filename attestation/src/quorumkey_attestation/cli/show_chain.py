@@ -13,6 +13,7 @@ from quorumkey_attestation import roots
 from quorumkey_attestation.anchors import subject_public_key_info
 from quorumkey_attestation.android.key_description import KEY_DESCRIPTION_OID
 from quorumkey_attestation.android.provisioning import PROVISIONING_INFO_OID
+from quorumkey_attestation.apple.nonce_extension import NONCE_OID
 from quorumkey_attestation.cli.section import Section, said
 from quorumkey_attestation.cli.show_android import describe_key, describe_provisioning
 from quorumkey_attestation.errors import AttestationError
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_chain"]
 
-_APPLE_NONCE: Final = "1.2.840.113635.100.8.2"
 _EXTENSIONS: Final = {
     KEY_DESCRIPTION_OID: "KeyDescription",
     PROVISIONING_INFO_OID: "ProvisioningInfo",
-    _APPLE_NONCE: "Apple nonce",
+    NONCE_OID: "Apple nonce",
     "1.2.840.113635.100.8.5": "Apple key attributes",
     "1.2.840.113635.100.8.6": "Apple access control",
     "1.2.840.113635.100.8.7": "Apple system versions",
@@ -157,7 +157,7 @@ def _describe_extensions(
             section.add("CA", ("yes" if value.ca else "no") + length)
         elif isinstance(value, x509.UnrecognizedExtension):
             labels.append(f"{_EXTENSIONS.get(oid, oid)}{critical}")
-            if oid == _APPLE_NONCE:
+            if oid == NONCE_OID:
                 section.add("Apple nonce", value.value)
             described += _describe_extension(oid, value.value, index)
         else:

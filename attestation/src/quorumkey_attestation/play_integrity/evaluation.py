@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.errors import Reason
+from quorumkey_attestation.moment import require_aware
 from quorumkey_attestation.play_integrity.policy import MAX_CLOCK_SKEW
 
 if TYPE_CHECKING:
@@ -184,8 +185,7 @@ def _require_arguments(nonce: str | None, request_hash: str | None, now: datetim
         raise ValueError(f"a nonce has {MIN_NONCE_CHARACTERS} to {MAX_NONCE_CHARACTERS} characters")
     if request_hash is not None and not 1 <= len(request_hash.encode()) <= MAX_REQUEST_HASH_BYTES:
         raise ValueError(f"a request hash has 1 to {MAX_REQUEST_HASH_BYTES} bytes")
-    if now.tzinfo is None:
-        raise ValueError("now must be aware")
+    require_aware(now)
 
 
 def _judge_request(  # noqa: PLR0913  # what was asked, what was expected, and when

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey_attestation.audit import Audit
 from quorumkey_attestation.cbor import decode
 from quorumkey_attestation.errors import AttestationError, Reason
+from quorumkey_attestation.moment import require_aware
 from quorumkey_attestation.result import Assurance
 from quorumkey_attestation.webauthn.authenticator_data import (
     read_registration_data,
@@ -103,8 +104,7 @@ def examine_webauthn_registration(  # noqa: PLR0913  # what a ceremony consists 
         AttestationError: the registration proves nothing; the reason says why.
         ValueError: ``now`` has no time zone, or ``challenge`` is empty.
     """
-    if now.tzinfo is None:
-        raise ValueError("now must have a time zone")
+    require_aware(now)
     client_data_hash = require_client_data(
         client_data_json,
         kind="webauthn.create",

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorumkey_attestation.android.verification import examine_android_key
+from quorumkey_attestation.apple.nonce_extension import NONCE_OID, NONCE_PREFIX
 from quorumkey_attestation.chain import (
     extensions_of,
     load_chain,
@@ -43,14 +44,12 @@ if TYPE_CHECKING:
 __all__ = ["examine_statement"]
 
 AAGUID_OID: Final = "1.3.6.1.4.1.45724.1.1.4"
-APPLE_NONCE_OID: Final = "1.2.840.113635.100.8.2"
 
 _SUBJECT_ALTERNATIVE_NAME: Final = x509.SubjectAlternativeName.oid.dotted_string
 _CERTIFICATE_POLICIES: Final = x509.CertificatePolicies.oid.dotted_string
 _TPM_ATTRIBUTES: Final = slice(4, 8)  # after the type and the name's algorithm
 _KEPT_BY_TPM: Final = 1 << 1 | 1 << 4 | 1 << 5  # fixedTPM, fixedParent, sensitiveDataOrigin
 _AUTHENTICATOR: Final = "Authenticator Attestation"
-_NONCE_PREFIX: Final = bytes.fromhex("3024a1220420")  # SEQUENCE { [1] { OCTET STRING (32 bytes) } }
 _NONCE_BYTES: Final = 38
 _AAGUID_PREFIX: Final = bytes.fromhex("0410")  # OCTET STRING (16 bytes)
 
@@ -220,7 +219,7 @@ def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: 
     loaded = _Chain(chain, load_chain(chain, audit, least=1))
     leaf = loaded.certificates[0]
     _walk(loaded, anchors, now, audit)
-    nonce = _extension(leaf, APPLE_NONCE_OID)
+    nonce = _extension(leaf, NONCE_OID)
     if nonce is None:
         raise AttestationError(
             Reason.MALFORMED,
@@ -230,7 +229,7 @@ def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: 
         )
     audit.require(
         "webauthn.apple/3-extension",
-        len(nonce) == _NONCE_BYTES and nonce.startswith(_NONCE_PREFIX),
+        len(nonce) == _NONCE_BYTES and nonce.startswith(NONCE_PREFIX),
         Reason.MALFORMED,
         "The certificate's nonce does not have the form that Apple gives it.",
         index=0,
@@ -238,7 +237,7 @@ def _apple(registered: Registered, anchors: TrustAnchors, now: datetime, audit: 
     expected = hashlib.sha256(registered.signed).digest()
     audit.require(
         "webauthn.apple/4-nonce",
-        hmac.compare_digest(nonce[len(_NONCE_PREFIX) : _NONCE_BYTES], expected),
+        hmac.compare_digest(nonce[len(NONCE_PREFIX) : _NONCE_BYTES], expected),
         Reason.NONCE,
         "The certificate was made for another registration.",
         index=0,
