@@ -39,17 +39,10 @@ from quorumkey_relay.domain.model import Counted, Resolved, State, Status, terms
 from quorumkey_relay.identity.principals import Device, Integrator, Pairing
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import (
-    AdvanceRequest,
-    Commit,
-    Evidence,
-    OpenRequest,
-    PutDevice,
-    PutPairing,
-    Stored,
-)
+from quorumkey_relay.store.records import Evidence, Stored
 from quorumkey_relay.store.sqlite import AdminStore, SqliteStore
 from quorumkey_relay.store.sqlite.writer import MAX_BATCH_COMMITS
+from quorumkey_relay.store.writes import AdvanceRequest, Commit, OpenRequest, PutDevice, PutPairing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from tests.relay.simulator import ManualClock
 
 from quorumkey_relay.identity.vault import Vault
-from quorumkey_relay.store.protocol import PutDevice
 from quorumkey_relay.store.sqlite import AdminStore, SqliteStore
+from quorumkey_relay.store.writes import PutDevice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator

@@ -27,24 +27,21 @@ from quorumkey.protocol import (
 from quorumkey_relay.domain.model import Counted, Resolved, State, Status, terms_of
 from quorumkey_relay.identity.principals import ApiKey, Device, Integrator, Pairing
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import (
+from quorumkey_relay.store.records import Delivery, EventRecord, Evidence, IdempotentAnswer, Stored
+from quorumkey_relay.store.writes import (
     AdvanceRequest,
     AppendEvent,
-    Delivery,
-    EventRecord,
-    Evidence,
-    IdempotentAnswer,
     OpenRequest,
     PutDevice,
     PutIntegrator,
     PutPairing,
-    Stored,
 )
 from quorumkey_relay.usecases.advance import advance
 
 if TYPE_CHECKING:
     from quorumkey_relay.domain.model import Choice, Distinct, Event, RejectPolicy
-    from quorumkey_relay.store.protocol import Commit, Store, Write
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.writes import Commit, Write
 
 MINT = SystemMint()
 RELAY = PrivateKey.generate()

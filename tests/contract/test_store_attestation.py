@@ -11,15 +11,8 @@ from tests.contract.material import device, fingerprint, furnish
 from tests.relay.simulator import START
 
 from quorumkey_relay.identity.principals import Attestation, BoundAppAttestKey
-from quorumkey_relay.store.protocol import (
-    AdvanceCounter,
-    BindAppAttestKey,
-    Conflict,
-    PutAttestation,
-    PutDevice,
-    Store,
-    StoreUnavailable,
-)
+from quorumkey_relay.store.protocol import Conflict, Store, StoreUnavailable
+from quorumkey_relay.store.writes import AdvanceCounter, BindAppAttestKey, PutAttestation, PutDevice
 
 if TYPE_CHECKING:
     from tests.contract.backends import Backend

@@ -18,20 +18,20 @@ from tests.contract.material import (
 from tests.relay.simulator import ACME, START, UMBRELLA
 
 from quorumkey_relay.identity.principals import Integrator
-from quorumkey_relay.store.protocol import (
+from quorumkey_relay.store.writes import (
     AppendEvent,
     PutApiKey,
     PutDevice,
     PutIntegrator,
     PutPairing,
     PutSuccession,
-    Store,
 )
 
 if TYPE_CHECKING:
     from tests.contract.backends import Backend
 
     from quorumkey_relay.identity.principals import Device
+    from quorumkey_relay.store.protocol import Store
 
 pytestmark = pytest.mark.anyio
 

@@ -23,20 +23,19 @@ from tests.contract.material import (
 from tests.relay.simulator import ACME, UMBRELLA
 
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.store.protocol import (
-    Conflict,
+from quorumkey_relay.store.protocol import Conflict, Store
+from quorumkey_relay.store.writes import (
     OpenRequest,
     PutApiKey,
     PutDevice,
     PutIntegrator,
     PutPairing,
-    Store,
 )
 
 if TYPE_CHECKING:
     from tests.contract.backends import Backend
 
-    from quorumkey_relay.store.protocol import Commit
+    from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
 

@@ -21,20 +21,15 @@ from tests.contract.material import (
 )
 from tests.relay.simulator import ACME, START
 
-from quorumkey_relay.store.protocol import (
-    Conflict,
-    OpenRequest,
-    PutPairing,
-    Store,
-    StoreUnavailable,
-)
+from quorumkey_relay.store.protocol import Conflict, Store, StoreUnavailable
+from quorumkey_relay.store.writes import OpenRequest, PutPairing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.contract.backends import Backend
 
-    from quorumkey_relay.store.protocol import Commit
+    from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
 

@@ -18,12 +18,13 @@ from tests.contract.material import (
 )
 from tests.relay.simulator import ACME, START, UMBRELLA
 
-from quorumkey_relay.store.protocol import KeepAnswer, PutDelivery, PutSuccession, Store
+from quorumkey_relay.store.writes import KeepAnswer, PutDelivery, PutSuccession
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.store.protocol import Store
 
 pytestmark = pytest.mark.anyio
 

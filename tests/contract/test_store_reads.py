@@ -23,17 +23,12 @@ from tests.contract.material import (
 from tests.relay.simulator import ACME, START, UMBRELLA
 
 from quorumkey_relay.domain.model import DeviceLost, Status
-from quorumkey_relay.store.protocol import (
-    OpenRequest,
-    PutIntegrator,
-    PutPairing,
-    Store,
-    Stored,
-    Summary,
-)
+from quorumkey_relay.store.records import Stored, Summary
+from quorumkey_relay.store.writes import OpenRequest, PutIntegrator, PutPairing
 
 if TYPE_CHECKING:
     from quorumkey_relay.identity.principals import Integrator, Pairing
+    from quorumkey_relay.store.protocol import Store
 
 pytestmark = pytest.mark.anyio
 

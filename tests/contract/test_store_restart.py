@@ -25,7 +25,7 @@ from tests.contract.material import (
 from tests.relay.simulator import ACME, START
 
 from quorumkey_relay.domain.model import DeviceLost, WrongCode
-from quorumkey_relay.store.protocol import (
+from quorumkey_relay.store.writes import (
     KeepAnswer,
     OpenRequest,
     PutApiKey,
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from tests.contract.backends import Backend
     from tests.contract.material import Furnished
 
-    from quorumkey_relay.store.protocol import Store, Stored, Write
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Stored
+    from quorumkey_relay.store.writes import Write
 
 pytestmark = pytest.mark.anyio
 

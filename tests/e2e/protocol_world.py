@@ -25,7 +25,7 @@ from quorumkey_relay.config import Settings
 from quorumkey_relay.identity import principals
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.server import serving
-from quorumkey_relay.store.protocol import PutApiKey, PutIntegrator
+from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 
 if TYPE_CHECKING:
     from collections.abc import Generator

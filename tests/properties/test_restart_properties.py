@@ -17,10 +17,11 @@ from tests.relay.domain.play import Play
 from tests.relay.simulator import ACME
 
 from quorumkey_relay.domain.model import Counted
-from quorumkey_relay.store.protocol import OpenRequest, PutIntegrator
+from quorumkey_relay.store.writes import OpenRequest, PutIntegrator
 
 if TYPE_CHECKING:
-    from quorumkey_relay.store.protocol import Store, Stored
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Stored
 
 ROUNDS = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 EVERYTHING = ("approve", "deny", "miscode", "lose", "cancel", "expire")

@@ -22,7 +22,7 @@ from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.principals import Integrator
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import PutIntegrator
+from quorumkey_relay.store.writes import PutIntegrator
 from quorumkey_relay.usecases.commands import (
     ActionBody,
     AskBody,

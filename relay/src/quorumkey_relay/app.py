@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.config import Settings
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Change
+    from quorumkey_relay.store.writes import Change
 
 SWEEP_SECONDS: Final = 0.25
 SCAN_SECONDS: Final = 2.0

@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.observe import logs
-from quorumkey_relay.store.protocol import (
-    AdvanceRequest,
-    OpenRequest,
-    PutAttestation,
-    PutPairing,
-)
+from quorumkey_relay.store.writes import AdvanceRequest, OpenRequest, PutAttestation, PutPairing
 
 if TYPE_CHECKING:
     from quorumkey_relay.domain.model import Terms
     from quorumkey_relay.identity.principals import Attestation
     from quorumkey_relay.observe.metrics import Metrics
-    from quorumkey_relay.store.protocol import Commit
+    from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.recheck import RecheckReport, RevokedHardware
 
 log = logs.get()

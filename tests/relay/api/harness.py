@@ -18,7 +18,7 @@ from quorumkey_relay.config import Settings
 from quorumkey_relay.identity.principals import ApiKey, Integrator
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.server import serving
-from quorumkey_relay.store.protocol import PutApiKey, PutIntegrator
+from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -12,15 +12,16 @@ from quorumkey_relay.delivery.channel import Accepted
 from quorumkey_relay.delivery.worker import Worker
 from quorumkey_relay.identity.relaykeys import RelayKeys
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import OpenRequest, PutDelivery
+from quorumkey_relay.store.writes import OpenRequest, PutDelivery
 
 if TYPE_CHECKING:
     from tests.contract.backends import SqliteBackend
 
     from quorumkey.protocol import Envelope
     from quorumkey_relay.delivery.channel import Outcome
-    from quorumkey_relay.store.protocol import Commit, Delivery, Stored
+    from quorumkey_relay.store.records import Delivery, Stored
     from quorumkey_relay.store.sqlite import SqliteStore
+    from quorumkey_relay.store.writes import Commit
 
 
 class Post:

@@ -11,7 +11,7 @@ from tests.relay.simulator import START, SimStream
 
 from quorumkey_relay.delivery.hub import DeviceHub
 from quorumkey_relay.delivery.plan import DeliveryPlan
-from quorumkey_relay.store.protocol import PutDevice
+from quorumkey_relay.store.writes import PutDevice
 
 if TYPE_CHECKING:
     from quorumkey_relay.store.sqlite import SqliteStore

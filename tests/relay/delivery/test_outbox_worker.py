@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from tests.contract.backends import SqliteBackend
 
-    from quorumkey_relay.store.protocol import Commit, Delivery, Stored
+    from quorumkey_relay.store.records import Delivery, Stored
     from quorumkey_relay.store.sqlite import SqliteStore
+    from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
 

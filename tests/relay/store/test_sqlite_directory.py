@@ -22,16 +22,11 @@ from tests.contract.material import (
 )
 from tests.relay.simulator import ACME
 
-from quorumkey_relay.store.protocol import (
-    AlreadyServed,
-    PutApiKey,
-    PutIntegrator,
-    PutSuccession,
-    StoreUnavailable,
-)
+from quorumkey_relay.store.protocol import AlreadyServed, StoreUnavailable
 from quorumkey_relay.store.sqlite import AdminStore, SqliteStore, schema
 from quorumkey_relay.store.sqlite import store as store_module
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
+from quorumkey_relay.store.writes import PutApiKey, PutIntegrator, PutSuccession
 
 if TYPE_CHECKING:
     from pathlib import Path

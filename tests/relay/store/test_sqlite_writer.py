@@ -12,20 +12,16 @@ from tests.contract.material import ended, event, furnish, happened
 from tests.relay.simulator import ACME
 
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.store.protocol import (
-    AppendEvent,
-    PutIntegrator,
-    PutSuccession,
-    StoreUnavailable,
-)
+from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite import SqliteStore, hot, writer
+from quorumkey_relay.store.writes import AppendEvent, PutIntegrator, PutSuccession
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from tests.contract.backends import SqliteBackend
 
-    from quorumkey_relay.store.protocol import Commit
+    from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ from tests.relay.simulator import (
 
 from quorumkey.protocol import Decision, Envelope, Kind, sign
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import PutDevice
+from quorumkey_relay.store.writes import PutDevice
 from quorumkey_relay.usecases.commands import PartyBody
 from quorumkey_relay.usecases.views import DecisionView
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from tests.relay.simulator import Asked, SimDevice
 
-    from quorumkey_relay.store.protocol import Commit
     from quorumkey_relay.store.sqlite import SqliteStore
+    from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
 

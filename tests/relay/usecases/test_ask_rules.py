@@ -9,7 +9,7 @@ import pytest
 from tests.relay.simulator import ACME, UMBRELLA, SimDevice, SimPasskey, Simulator, refused
 
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import PutDevice
+from quorumkey_relay.store.writes import PutDevice
 from quorumkey_relay.usecases.commands import ActionBody, ApproverBody, GroupBody, PartyBody
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tests.relay.simulator import (
 )
 
 from quorumkey.protocol import FcmAddress, PrivateKey
-from quorumkey_relay.store.protocol import PutDevice
+from quorumkey_relay.store.writes import PutDevice
 
 if TYPE_CHECKING:
     from pathlib import Path

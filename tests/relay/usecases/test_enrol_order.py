@@ -27,7 +27,7 @@ from quorumkey.protocol import (
     speakable,
 )
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import PutDevice
+from quorumkey_relay.store.writes import PutDevice
 from quorumkey_relay.usecases.commands import AttestationBody, PairingCodeBody
 
 if TYPE_CHECKING:

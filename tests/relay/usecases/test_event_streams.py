@@ -20,8 +20,9 @@ from tests.relay.simulator import (
 
 from quorumkey_relay.identity.principals import ApiKey
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import AppendEvent, EventRecord, PutApiKey
+from quorumkey_relay.store.records import EventRecord
 from quorumkey_relay.store.sqlite import AdminStore
+from quorumkey_relay.store.writes import AppendEvent, PutApiKey
 from quorumkey_relay.usecases import bulletin, watch
 from quorumkey_relay.usecases.watch import CURSOR_EXPIRED
 

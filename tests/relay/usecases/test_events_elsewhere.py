@@ -10,13 +10,13 @@ from tests.contract.backends import SqliteBackend
 from tests.contract.material import api_key, event
 from tests.relay.simulator import ACME, Simulator, granted
 
-from quorumkey_relay.store.protocol import AppendEvent, PutApiKey
+from quorumkey_relay.store.writes import AppendEvent, PutApiKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from quorumkey_relay.store.protocol import EventRecord
+    from quorumkey_relay.store.records import EventRecord
 
 pytestmark = pytest.mark.anyio
 

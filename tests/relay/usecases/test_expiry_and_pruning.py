@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.relay.simulator import Asked
 
-    from quorumkey_relay.store.protocol import Commit
+    from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
 

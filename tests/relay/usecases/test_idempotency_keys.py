@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from pathlib import Path
 
-    from quorumkey_relay.store.protocol import Commit
+    from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
 

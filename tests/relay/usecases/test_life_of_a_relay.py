@@ -32,13 +32,9 @@ from quorumkey_relay.identity.files import UnsafeFileError, write_private
 from quorumkey_relay.identity.relaykeys import RelayKeyError
 from quorumkey_relay.identity.vault import VaultError
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import (
-    AlreadyServed,
-    PutApiKey,
-    PutIntegrator,
-    StoreUnavailable,
-)
+from quorumkey_relay.store.protocol import AlreadyServed, StoreUnavailable
 from quorumkey_relay.store.sqlite import AdminStore
+from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 from quorumkey_relay.usecases.expire import Sweeper
 
 if TYPE_CHECKING:

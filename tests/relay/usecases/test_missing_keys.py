@@ -9,7 +9,8 @@ from tests.relay.simulator import START, simulator
 
 from quorumkey.protocol import PrivateKey
 from quorumkey_relay.identity.relaykeys import RelayKeyError, RelayKeys, succession
-from quorumkey_relay.store.protocol import PutSuccession, StoreUnavailable
+from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.store.writes import PutSuccession
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ from tests.relay.simulator import (
 )
 
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import PutDevice, PutPairing
 from quorumkey_relay.store.sqlite import AdminStore
+from quorumkey_relay.store.writes import PutDevice, PutPairing
 from quorumkey_relay.usecases.attest import Verdict
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.relay.simulator import Asked, SimDevice
 
     from quorumkey_relay.identity.principals import Integrator
-    from quorumkey_relay.store.protocol import Summary
+    from quorumkey_relay.store.records import Summary
 
 pytestmark = pytest.mark.anyio
 

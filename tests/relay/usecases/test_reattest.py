@@ -22,7 +22,7 @@ from tests.relay.simulator import (
 from quorumkey_attestation.android.key_description import SecurityLevel
 from quorumkey_attestation.testing import apple
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import AdvanceCounter
+from quorumkey_relay.store.writes import AdvanceCounter
 from quorumkey_relay.usecases.commands import ReattestationBody
 from quorumkey_relay.usecases.views import ReattestedView
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.relay.sim_members import SettingsMembers
 
-    from quorumkey_relay.store.protocol import Commit
+    from quorumkey_relay.store.writes import Commit
 
     Spoil = Callable[[SimDevice, str], ReattestationBody]
 

@@ -30,7 +30,8 @@ from tests.relay.simulator import (
 
 from quorumkey_relay.identity.principals import Attestation
 from quorumkey_relay.observe import logs
-from quorumkey_relay.store.protocol import PutAttestation, StoreUnavailable
+from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.store.writes import PutAttestation
 from quorumkey_relay.usecases import recheck
 
 if TYPE_CHECKING:

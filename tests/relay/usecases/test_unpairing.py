@@ -20,8 +20,8 @@ from tests.relay.simulator import (
 
 from quorumkey.protocol import FcmAddress, PrivateKey
 from quorumkey_relay.domain.refusal import NOT_FOUND
-from quorumkey_relay.store.protocol import AppendEvent, PutDevice
 from quorumkey_relay.store.sqlite import AdminStore
+from quorumkey_relay.store.writes import AppendEvent, PutDevice
 from quorumkey_relay.usecases.advance import device_event
 from quorumkey_relay.usecases.commands import PairingBody, PartyBody
 

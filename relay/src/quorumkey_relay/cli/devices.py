@@ -22,7 +22,7 @@ from quorumkey_relay.cli.output import Output, Refused, confirm
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.config import Settings
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import AppendEvent, PutDevice
+from quorumkey_relay.store.writes import AppendEvent, PutDevice
 from quorumkey_relay.usecases.advance import device_event
 
 if TYPE_CHECKING:

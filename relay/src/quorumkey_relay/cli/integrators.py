@@ -14,7 +14,7 @@ from quorumkey_relay.cli.output import Output
 from quorumkey_relay.config import Settings
 from quorumkey_relay.identity.principals import Integrator
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import PutIntegrator
+from quorumkey_relay.store.writes import PutIntegrator
 
 app = typer.Typer(
     name="integrators",

@@ -25,7 +25,7 @@ from quorumkey_relay.cli.rotation import rotate
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.config import Settings
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import PutApiKey
+from quorumkey_relay.store.writes import PutApiKey
 
 if TYPE_CHECKING:
     from quorumkey_relay.identity.principals import ApiKey

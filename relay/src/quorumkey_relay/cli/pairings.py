@@ -26,7 +26,7 @@ from quorumkey_relay.cli.output import Output
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.config import Settings
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import PutPairing
+from quorumkey_relay.store.writes import PutPairing
 from quorumkey_relay.usecases.pair import invitation, pairing_url
 from quorumkey_relay.usecases.views import PartyView
 

@@ -26,7 +26,7 @@ from quorumkey_relay.usecases.render import request_from, request_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from quorumkey_relay.store.protocol import Delivery, Evidence, Stored
+    from quorumkey_relay.store.records import Delivery, Evidence, Stored
     from quorumkey_relay.usecases.views import RequestView
 
 #: Characters of a fingerprint that tell devices apart on a screen; --json has all of them.

@@ -13,7 +13,7 @@ from quorumkey_relay.cli.access import alone, opened, relay_keys
 from quorumkey_relay.cli.output import Refused
 from quorumkey_relay.identity.files import write_private
 from quorumkey_relay.identity.relaykeys import key_path, succession
-from quorumkey_relay.store.protocol import PutSuccession
+from quorumkey_relay.store.writes import PutSuccession
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ from quorumkey_relay.identity.principals import Integrator
 from quorumkey_relay.identity.relaykeys import first_key
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.mint import SystemMint
-from quorumkey_relay.store.protocol import PutApiKey, PutIntegrator
 from quorumkey_relay.store.sqlite.admin import AdminStore
+from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 
 if TYPE_CHECKING:
     from quorumkey_relay.config import Settings

@@ -10,7 +10,8 @@ from quorumkey.protocol import Challenge, Kind, RequestDocument, sign
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
     from quorumkey_relay.identity.relaykeys import RelayKeys
-    from quorumkey_relay.store.protocol import Store, Stored
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Stored
 
 MAX_KEPT_CHALLENGES: Final = 20_000
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
-    from quorumkey_relay.store.protocol import Delivery, DeliveryState
+    from quorumkey_relay.store.records import Delivery, DeliveryState
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from quorumkey_relay.store.protocol import Delivery
+from quorumkey_relay.store.records import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from quorumkey_relay.store.protocol import DeliveryKind, Store, Stored
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import DeliveryKind, Stored
     from quorumkey_relay.usecases.ports import Presence
 
 WEBSOCKET: Final = "websocket"

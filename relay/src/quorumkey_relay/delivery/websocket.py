@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Final
 from quorumkey_relay.delivery.channel import Accepted, Gone, Outcome
 from quorumkey_relay.delivery.plan import WEBSOCKET
 from quorumkey_relay.domain.model import Counted, Resolved, Status
-from quorumkey_relay.store.protocol import AdvanceRequest, Commit
+from quorumkey_relay.store.writes import AdvanceRequest, Commit
 from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.hub import DeviceHub
-    from quorumkey_relay.store.protocol import Delivery, Store
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Delivery
 
 NOT_LISTENING: Final = "not_listening"
 

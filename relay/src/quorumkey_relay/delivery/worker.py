@@ -18,7 +18,8 @@ from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Outc
 from quorumkey_relay.delivery.schedule import next_try
 from quorumkey_relay.domain.lifecycle import status_at
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.store.protocol import Commit, PutDelivery, StoreUnavailable
+from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.store.writes import Commit, PutDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.delivery.challenges import Challenges
     from quorumkey_relay.delivery.channel import Channel
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Delivery, Store
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Delivery
 
 MAX_IN_FLIGHT: Final = 256
 LEASE_SECONDS: Final = 30

@@ -7,14 +7,12 @@ durable too: ``settled`` waits for commits that are still on their way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
-    from quorumkey.protocol import Envelope
-    from quorumkey_relay.domain.model import Choice, Event, State, Status, Terms
+    from quorumkey_relay.domain.model import Status
     from quorumkey_relay.identity.principals import (
         ApiKey,
         Attestation,
@@ -23,6 +21,15 @@ if TYPE_CHECKING:
         Integrator,
         Pairing,
     )
+    from quorumkey_relay.store.records import (
+        Delivery,
+        EventRecord,
+        Evidence,
+        IdempotentAnswer,
+        Stored,
+        Summary,
+    )
+    from quorumkey_relay.store.writes import Change, Commit
 
 
 class StoreError(Exception):
@@ -39,219 +46,6 @@ class Conflict(StoreError):  # noqa: N818 - the name the architecture gives it
 
 class AlreadyServed(StoreError):  # noqa: N818 - says what is wrong
     """Another process serves this data."""
-
-
-@dataclass(slots=True)
-class Stored:
-    """A request as the store holds it: terms, the newest state, and the signed document."""
-
-    terms: Terms
-    state: State
-    document: Envelope
-    nonce: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """A counted decision as it was signed."""
-
-    device: str
-    choice: Choice
-    envelope: Envelope
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What a read or list of a request reports, without its document."""
-
-    request_id: str
-    integrator_id: str
-    profile: str
-    status: Status
-    required: int
-    groups_total: int
-    satisfied: tuple[str, ...]
-    digest: str
-    created_at: int
-    expires_at: int
-    use_by: int
-    completed_at: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRecord:
-    """An event for an integrator: ``id`` is a UUIDv7, ``body`` the webhook body (PROTOCOL §10)."""
-
-    id: str
-    integrator_id: str
-    type: str
-    body: bytes
-    created_at: int
-
-
-DeliveryState = Literal["queued", "sent", "accepted", "failed", "dropped", "acknowledged"]
-DeliveryKind = Literal["approval_request", "request_resolved"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One message to one device on one channel: outbox row and delivery log in one.
-
-    ``not_after`` is the last second at which it is of use; ``next_at`` when it may be tried
-    (again); ``attempts`` how often it was.
-    """
-
-    id: str
-    request_id: str
-    device: str
-    channel: str
-    kind: DeliveryKind
-    not_after: int
-    next_at: int
-    attempts: int = 0
-    state: DeliveryState = "queued"
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdempotentAnswer:
-    """The first answer under an idempotency key; ``body_digest`` is of the request's bytes."""
-
-    integrator_id: str
-    path: str
-    key: str
-    body_digest: bytes
-    answer: bytes = field(repr=False)
-    created_at: int
-
-
-# Writes: what a commit may hold.
-
-
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
-    """A new request; its state is version 0."""
-
-    stored: Stored
-
-
-@dataclass(frozen=True, slots=True)
-class AdvanceRequest:
-    """A request moves from ``before`` to ``after`` by ``events``; refused as Conflict if it moved.
-
-    ``evidence`` holds the envelope of each ``Counted`` event, in order.
-    """
-
-    terms: Terms
-    before: State
-    after: State
-    events: tuple[Event, ...]
-    evidence: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PutIntegrator:
-    """A new integrator."""
-
-    integrator: Integrator
-
-
-@dataclass(frozen=True, slots=True)
-class PutApiKey:
-    """A new or changed API key."""
-
-    key: ApiKey
-
-
-@dataclass(frozen=True, slots=True)
-class PutPairing:
-    """A new, spent or ended pairing."""
-
-    pairing: Pairing
-
-
-@dataclass(frozen=True, slots=True)
-class PutDevice:
-    """A new or changed device; its ties travel as ``PutPairing``."""
-
-    device: Device
-
-
-@dataclass(frozen=True, slots=True)
-class PutAttestation:
-    """What a device has just proved; it takes the place of what it proved before."""
-
-    attestation: Attestation
-
-
-@dataclass(frozen=True, slots=True)
-class BindAppAttestKey:
-    """An App Attest key vouches for a device; refused as Conflict if it does for another.
-
-    The counter of a key that is bound to the device already is left as it is.
-    """
-
-    key: BoundAppAttestKey
-    receipt: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AdvanceCounter:
-    """An App Attest key's counter grows; Conflict where it is not ``expected``, or would not."""
-
-    key_id: bytes
-    expected: int
-    new: int
-
-
-@dataclass(frozen=True, slots=True)
-class AppendEvent:
-    """An event for an integrator's stream and webhooks."""
-
-    event: EventRecord
-
-
-@dataclass(frozen=True, slots=True)
-class PutDelivery:
-    """A new or changed delivery."""
-
-    delivery: Delivery
-
-
-@dataclass(frozen=True, slots=True)
-class KeepAnswer:
-    """The first answer to an idempotency key."""
-
-    answer: IdempotentAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class PutSuccession:
-    """A relay key names its follower (PROTOCOL §11)."""
-
-    envelope: bytes
-    next_fingerprint: str
-    not_before: int
-
-
-Write = (
-    OpenRequest
-    | AdvanceRequest
-    | PutIntegrator
-    | PutApiKey
-    | PutPairing
-    | PutDevice
-    | PutAttestation
-    | BindAppAttestKey
-    | AdvanceCounter
-    | AppendEvent
-    | PutDelivery
-    | KeepAnswer
-    | PutSuccession
-)
-Commit = tuple[Write, ...]
-# What another process changed: the kind, and which one (its id, fingerprint or event id).
-Change = Literal["integrator", "api_key", "pairing", "device", "event", "succession", "recheck"]
 
 
 class Directory(Protocol):

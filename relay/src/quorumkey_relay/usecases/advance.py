@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from quorumkey.protocol import format_time
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.model import Resolved
-from quorumkey_relay.store.protocol import AdvanceRequest, AppendEvent, EventRecord
+from quorumkey_relay.store.records import EventRecord
+from quorumkey_relay.store.writes import AdvanceRequest, AppendEvent
 from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
     from quorumkey_relay.domain.model import Event, State, Status, Terms
     from quorumkey_relay.identity.principals import Device, Pairing
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Commit, Evidence, Stored
+    from quorumkey_relay.store.records import Evidence, Stored
+    from quorumkey_relay.store.writes import Commit
 
 
 def advance(

@@ -11,7 +11,9 @@ from quorumkey.protocol import Decision, Kind, PublicKey, admits, media_type, ve
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
-from quorumkey_relay.store.protocol import Conflict, Evidence, PutDevice, StoreUnavailable
+from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
+from quorumkey_relay.store.records import Evidence
+from quorumkey_relay.store.writes import PutDevice
 from quorumkey_relay.usecases.advance import advance
 from quorumkey_relay.usecases.ports import rate_limited
 from quorumkey_relay.usecases.render import status_text
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from quorumkey_relay.domain.model import Choice, State, Terms
     from quorumkey_relay.identity.principals import Device
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Store, Stored, Write
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Stored
+    from quorumkey_relay.store.writes import Write
     from quorumkey_relay.usecases.ports import Limiter, Policy
 
 MAX_CONFLICT_RETRIES: Final = 8

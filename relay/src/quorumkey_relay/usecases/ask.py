@@ -16,7 +16,8 @@ from quorumkey.protocol import (
 )
 from quorumkey_relay.domain.model import State, terms_of
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import OpenRequest, PutDelivery, Stored
+from quorumkey_relay.store.records import Stored
+from quorumkey_relay.store.writes import OpenRequest, PutDelivery
 from quorumkey_relay.usecases.draft import draft
 from quorumkey_relay.usecases.render import encode, request_of
 from quorumkey_relay.usecases.rules import check_devices, pending_limit
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Commit, Store
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.commands import AskBody
     from quorumkey_relay.usecases.idempotency import Idempotency, Idempotent
     from quorumkey_relay.usecases.ports import Policy

@@ -20,14 +20,15 @@ from quorumkey_attestation.explain import explain
 from quorumkey_attestation.result import Assurance
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.principals import Attestation, BoundAppAttestKey
-from quorumkey_relay.store.protocol import BindAppAttestKey, PutAttestation
+from quorumkey_relay.store.writes import BindAppAttestKey, PutAttestation
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Enrollment, JsonValue
     from quorumkey_attestation import Verifier
     from quorumkey_attestation.result import Result
     from quorumkey_relay.identity.principals import Device
-    from quorumkey_relay.store.protocol import Commit, Directory, Write
+    from quorumkey_relay.store.protocol import Directory
+    from quorumkey_relay.store.writes import Commit, Write
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from quorumkey_relay.domain.model import Resolved
-from quorumkey_relay.store.protocol import AdvanceRequest, AppendEvent, Commit
+from quorumkey_relay.store.writes import AdvanceRequest, AppendEvent, Commit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from quorumkey_relay.store.protocol import EventRecord
+    from quorumkey_relay.store.records import EventRecord
 
 MAX_QUEUED_EVENTS: Final = 1_000
 

@@ -21,7 +21,7 @@ from quorumkey_relay.domain.lifecycle import REVOKED, STALE_COUNTER
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.nonces import NONCE_BYTES, NONCE_EXPIRED
 from quorumkey_relay.identity.principals import Device, Pairing
-from quorumkey_relay.store.protocol import AppendEvent, PutDevice, PutPairing
+from quorumkey_relay.store.writes import AppendEvent, PutDevice, PutPairing
 from quorumkey_relay.usecases.advance import device_event
 from quorumkey_relay.usecases.attest import REATTESTED, below_floor, heeded, proof_of
 from quorumkey_relay.usecases.authenticate import (
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Commit, Store
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.attest import Attestor, Verdict
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.domain import lifecycle
-from quorumkey_relay.store.protocol import Commit, Conflict, OpenRequest
+from quorumkey_relay.store.protocol import Conflict
+from quorumkey_relay.store.writes import Commit, OpenRequest
 from quorumkey_relay.usecases.advance import advance
 from quorumkey_relay.usecases.idempotency import ANSWER_LIFETIME_SECONDS
 

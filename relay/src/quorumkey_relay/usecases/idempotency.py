@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import IdempotentAnswer, KeepAnswer
+from quorumkey_relay.store.records import IdempotentAnswer
+from quorumkey_relay.store.writes import KeepAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from quorumkey_relay.store.protocol import Commit, Store
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.writes import Commit
 
 ANSWER_LIFETIME_SECONDS: Final = 86_400
 

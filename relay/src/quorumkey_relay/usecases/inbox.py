@@ -10,7 +10,7 @@ from msgspec import UNSET
 from quorumkey_relay.domain.lifecycle import status_at
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
-from quorumkey_relay.store.protocol import PutDelivery
+from quorumkey_relay.store.writes import PutDelivery
 from quorumkey_relay.usecases.ports import rate_limited
 from quorumkey_relay.usecases.read import BAD_CURSOR, is_request_id
 from quorumkey_relay.usecases.render import envelope_json, status_text
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.challenges import Challenges
     from quorumkey_relay.delivery.plan import DeliveryPlan
-    from quorumkey_relay.store.protocol import Store, Stored
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Stored
     from quorumkey_relay.usecases.ports import Limiter
 
 

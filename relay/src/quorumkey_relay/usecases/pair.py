@@ -18,7 +18,7 @@ from quorumkey.protocol import (
 )
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.identity.principals import Pairing
-from quorumkey_relay.store.protocol import PutPairing
+from quorumkey_relay.store.writes import PutPairing
 from quorumkey_relay.usecases.draft import given, party
 from quorumkey_relay.usecases.read import is_request_id
 from quorumkey_relay.usecases.render import encode, paired_device_of
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Commit, Directory, Store
+    from quorumkey_relay.store.protocol import Directory, Store
+    from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.commands import PairingBody, PairingCodeBody
     from quorumkey_relay.usecases.idempotency import Idempotency, Idempotent
     from quorumkey_relay.usecases.ports import Policy

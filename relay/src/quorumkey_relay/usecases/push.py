@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from quorumkey.protocol import Push, strict_json
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import PutDevice
+from quorumkey_relay.store.writes import PutDevice
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope, PushAddress

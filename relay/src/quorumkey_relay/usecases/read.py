@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Delivery, Store, Stored
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import Delivery, Stored
     from quorumkey_relay.usecases.bulletin import Bulletin
 
 BAD_CURSOR = Refusal("invalid_request", "cursor: this is not a cursor of this list.")

@@ -18,7 +18,8 @@ from quorumkey_relay.domain.lifecycle import REVOKED
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.nonces import NONCE_EXPIRED
 from quorumkey_relay.identity.principals import Attestation
-from quorumkey_relay.store.protocol import AdvanceCounter, Conflict, PutAttestation
+from quorumkey_relay.store.protocol import Conflict
+from quorumkey_relay.store.writes import AdvanceCounter, PutAttestation
 from quorumkey_relay.usecases.attest import (
     OTHER_MEMBERS,
     REATTESTED,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.nonces import Nonces
     from quorumkey_relay.identity.principals import BoundAppAttestKey, Device
-    from quorumkey_relay.store.protocol import Commit, Store
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.commands import ReattestationBody, ReattestBody
     from quorumkey_relay.usecases.ports import Limiter, Policy
     from quorumkey_relay.usecases.standing import Standing

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
 from quorumkey_attestation import AttestationError
-from quorumkey_relay.store.protocol import PutAttestation
+from quorumkey_relay.store.writes import PutAttestation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

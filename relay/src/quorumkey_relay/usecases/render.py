@@ -20,7 +20,7 @@ from quorumkey_relay.usecases.views import (
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
     from quorumkey_relay.identity.principals import Device, Pairing
-    from quorumkey_relay.store.protocol import Stored, Summary
+    from quorumkey_relay.store.records import Stored, Summary
     from quorumkey_relay.usecases.views import Status as StatusText
 
 encode = msgspec.json.encode

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quorumkey.protocol import PublicKey, Session, b64encode, format_time
 from quorumkey_relay.domain.lifecycle import REVOKED
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.protocol import PutDevice
+from quorumkey_relay.store.writes import PutDevice
 from quorumkey_relay.usecases.views import ChallengeView, SessionView
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from quorumkey.protocol import Unpair, admits
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
-from quorumkey_relay.store.protocol import AppendEvent, PutDevice, PutPairing
+from quorumkey_relay.store.writes import AppendEvent, PutDevice, PutPairing
 from quorumkey_relay.usecases.advance import advance, device_event
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.principals import Device, Pairing
     from quorumkey_relay.identity.sessions import Sessions
     from quorumkey_relay.mint import Mint
-    from quorumkey_relay.store.protocol import Commit, Store, Write
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.writes import Commit, Write
     from quorumkey_relay.usecases.authenticate import Authenticator
 
 CLOSE_REVOKED: Final = 4403

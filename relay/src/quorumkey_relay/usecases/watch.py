@@ -10,7 +10,8 @@ from quorumkey_relay.domain.refusal import Refusal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from quorumkey_relay.store.protocol import EventRecord, Store
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.store.records import EventRecord
     from quorumkey_relay.usecases.bulletin import Bulletin, EventFeed
 
 EVENTS_PAGE: Final = 200

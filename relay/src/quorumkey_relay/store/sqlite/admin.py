@@ -10,7 +10,11 @@ import sqlite3
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from quorumkey_relay.store.protocol import (
+from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.store.sqlite import rows
+from quorumkey_relay.store.sqlite.reader import Reader
+from quorumkey_relay.store.sqlite.schema import DATABASE_NAME, connect, migrate
+from quorumkey_relay.store.writes import (
     AppendEvent,
     Change,
     PutApiKey,
@@ -18,11 +22,7 @@ from quorumkey_relay.store.protocol import (
     PutIntegrator,
     PutPairing,
     PutSuccession,
-    StoreUnavailable,
 )
-from quorumkey_relay.store.sqlite import rows
-from quorumkey_relay.store.sqlite.reader import Reader
-from quorumkey_relay.store.sqlite.schema import DATABASE_NAME, connect, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Generator

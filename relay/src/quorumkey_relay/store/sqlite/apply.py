@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
-from quorumkey_relay.store.protocol import (
+from quorumkey_relay.store.protocol import Conflict
+from quorumkey_relay.store.sqlite import attestation_rows, rows
+from quorumkey_relay.store.writes import (
     AdvanceCounter,
     AdvanceRequest,
     AppendEvent,
     BindAppAttestKey,
-    Conflict,
     KeepAnswer,
     OpenRequest,
     PutApiKey,
@@ -22,7 +23,6 @@ from quorumkey_relay.store.protocol import (
     PutSuccession,
     Write,
 )
-from quorumkey_relay.store.sqlite import attestation_rows, rows
 
 if TYPE_CHECKING:
     from quorumkey_relay.identity.vault import Vault

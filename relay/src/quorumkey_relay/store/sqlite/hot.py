@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         Integrator,
         Pairing,
     )
-    from quorumkey_relay.store.protocol import Stored
+    from quorumkey_relay.store.records import Stored
 
 # Answers that come just after the end are judged without reading the request again.
 RECENT_REQUESTS: Final = 2_048

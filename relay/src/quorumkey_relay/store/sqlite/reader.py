@@ -19,13 +19,13 @@ from quorumkey_relay.identity.principals import (
     Integrator,
     Pairing,
 )
-from quorumkey_relay.store.protocol import (
+from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.store.records import (
     Delivery,
     EventRecord,
     Evidence,
     IdempotentAnswer,
     Stored,
-    StoreUnavailable,
     Summary,
 )
 from quorumkey_relay.store.sqlite import attestation_rows, rows

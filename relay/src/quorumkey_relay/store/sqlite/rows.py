@@ -16,7 +16,7 @@ from quorumkey.protocol import (
 )
 from quorumkey_relay.domain.model import Ballot, State, Status, Terms, terms_of
 from quorumkey_relay.identity.principals import ApiKey, Device, Pairing
-from quorumkey_relay.store.protocol import (
+from quorumkey_relay.store.records import (
     Delivery,
     EventRecord,
     Evidence,

@@ -13,14 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, cast
 
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.store.protocol import (
-    AppendEvent,
-    Change,
-    Commit,
-    Stored,
-    StoreUnavailable,
-    Summary,
-)
+from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite.apply import apply, check
 from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
@@ -28,6 +21,7 @@ from quorumkey_relay.store.sqlite.prune import prune
 from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import MARK_FILE, connect, migrate
 from quorumkey_relay.store.sqlite.writer import Statement, Writer, WriterCounters
+from quorumkey_relay.store.writes import AppendEvent, Change, Commit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -36,12 +30,14 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.principals import Attestation, Pairing
     from quorumkey_relay.identity.vault import Vault
-    from quorumkey_relay.store.protocol import (
+    from quorumkey_relay.store.protocol import Directory
+    from quorumkey_relay.store.records import (
         Delivery,
-        Directory,
         EventRecord,
         Evidence,
         IdempotentAnswer,
+        Stored,
+        Summary,
     )
 
 CHANGES_POLL_SECONDS: Final = 0.25

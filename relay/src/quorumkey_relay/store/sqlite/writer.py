@@ -16,10 +16,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from quorumkey_relay.store.protocol import Commit, StoreUnavailable
+from quorumkey_relay.store.protocol import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from quorumkey_relay.store.writes import Commit
 
 MAX_BATCH_COMMITS: Final = 512
 BUSY_RETRY_SECONDS: Final = 0.01
