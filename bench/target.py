@@ -24,8 +24,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from quorumkey.protocol import PrivateKey
-from quorumkey_relay.config import Settings
 from quorumkey_relay.server import settle_memory, uvicorn_config
+from quorumkey_relay.settings import Settings
 
 if TYPE_CHECKING:
     import socket

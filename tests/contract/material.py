@@ -215,6 +215,8 @@ def delivery(stored: Stored, name: str, *, channel: str = "websocket") -> Delive
         kind="approval_request",
         not_after=stored.terms.expires_at,
         next_at=stored.terms.created_at,
+        created_at=stored.terms.created_at,
+        changed_at=stored.terms.created_at,
     )
 
 

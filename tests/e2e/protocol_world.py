@@ -21,10 +21,10 @@ from tests.e2e.protocol_client import PATIENCE, Integrator, Relay
 
 from quorumkey_relay.app import Relay as Service
 from quorumkey_relay.app import build
-from quorumkey_relay.config import Settings
 from quorumkey_relay.identity import principals
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.server import serving
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quorumkey_relay.config import Floor, WebAuthnFormat
     from quorumkey_relay.option_kinds import AndroidApp
+    from quorumkey_relay.settings import Floor, WebAuthnFormat
     from quorumkey_relay.usecases.commands import ActionBody, PartyBody
 
 

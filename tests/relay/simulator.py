@@ -17,11 +17,11 @@ from tests.relay.sim_devices import ORIGIN, START, ManualClock, SimDevice, SimPa
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Enrollment, Envelope, Kind, Push, Session, Unpair, sign
 from quorumkey_relay.app import Relay, build
-from quorumkey_relay.config import Settings
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.principals import Integrator
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutIntegrator
 from quorumkey_relay.usecases.commands import (
     ActionBody,

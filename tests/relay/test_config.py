@@ -10,8 +10,10 @@ import pytest
 
 from quorumkey_attestation.android.fetch import STATUS_URL
 from quorumkey_attestation.webauthn import FORMATS
-from quorumkey_relay.config import ENVIRONMENT_PREFIX, OPTIONS, ConfigError, Settings, load_settings
+from quorumkey_relay.config import OPTIONS, load_settings
 from quorumkey_relay.option_kinds import AndroidApp
+from quorumkey_relay.option_table import ENVIRONMENT_PREFIX, ConfigError
+from quorumkey_relay.settings import Settings
 
 PRODUCTION = {
     "mode": "production",

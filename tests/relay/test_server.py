@@ -14,8 +14,9 @@ import uvicorn
 from tests.relay.api.harness import house as served
 from tests.relay.api.test_stream import authenticate, close_code, open_socket
 
-from quorumkey_relay.config import ConfigError, Settings
+from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.server import run, serving
+from quorumkey_relay.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("restored_logging")
 PROGRAM = """
 import sys
 from pathlib import Path
-from quorumkey_relay.config import Settings
+from quorumkey_relay.settings import (Settings)
 from quorumkey_relay.server import run
 settings = Settings(data_dir=Path(sys.argv[1]), port=0, shutdown_grace_seconds=600)
 run(settings, on_ready=lambda relay: print(relay.settings.port, flush=True))

@@ -5,23 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from quorumkey.protocol import PasskeyPolicy
-from quorumkey_relay.api.ratelimit import RateLimiter
 from quorumkey_relay.attestation.policies import CurrentVerifier, policies_of
 from quorumkey_relay.attestation.revocation import feed_of
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.delivery.challenges import Challenges
+from quorumkey_relay.composition import Foundations, Parts, compose
 from quorumkey_relay.delivery.hub import DeviceHub
-from quorumkey_relay.delivery.plan import DeliveryPlan
-from quorumkey_relay.delivery.websocket import Announcer, WebSocketChannel
-from quorumkey_relay.delivery.worker import Worker
 from quorumkey_relay.identity.files import PRIVATE_DIRECTORY_MODE
-from quorumkey_relay.identity.nonces import Nonces
 from quorumkey_relay.identity.relaykeys import RelayKeyError, RelayKeys, first_key
-from quorumkey_relay.identity.sessions import Sessions
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.journal import Journal
 from quorumkey_relay.mint import SystemMint
@@ -29,40 +21,14 @@ from quorumkey_relay.observe import logs
 from quorumkey_relay.observe.metrics import Metrics
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite import SqliteStore
-from quorumkey_relay.usecases.answer import AnswerRequest
-from quorumkey_relay.usecases.ask import AskApproval
-from quorumkey_relay.usecases.attest import AttestEnrollment
-from quorumkey_relay.usecases.authenticate import Authenticator
 from quorumkey_relay.usecases.bulletin import Bulletin
-from quorumkey_relay.usecases.catalog import UseCases
-from quorumkey_relay.usecases.devices import ListDevices, ReadDevice
-from quorumkey_relay.usecases.enrol import EnrollDevice
-from quorumkey_relay.usecases.expire import Pruner, Sweeper
-from quorumkey_relay.usecases.idempotency import Idempotent
-from quorumkey_relay.usecases.inbox import Inbox
-from quorumkey_relay.usecases.info import DescribeRelay
-from quorumkey_relay.usecases.pair import CreatePairing, PreviewPairing, ReadPairing
-from quorumkey_relay.usecases.ports import Policy
-from quorumkey_relay.usecases.push import SetPush
-from quorumkey_relay.usecases.read import (
-    CancelRequest,
-    ListRequests,
-    ReadDeliveries,
-    ReadReceipt,
-    ReadRequest,
-)
-from quorumkey_relay.usecases.reattest import ReattestDevice
-from quorumkey_relay.usecases.recheck import RecheckHardware
-from quorumkey_relay.usecases.session import IssueNonce, OpenSession
-from quorumkey_relay.usecases.standing import RemoveDevice, Standing, UnpairDevice
-from quorumkey_relay.usecases.watch import WatchEvents
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from quorumkey_relay.clock import Clock
-    from quorumkey_relay.config import Settings
     from quorumkey_relay.mint import Mint
+    from quorumkey_relay.settings import Settings
     from quorumkey_relay.store.writes import Change
 
 SWEEP_SECONDS: Final = 0.25
@@ -127,7 +93,22 @@ class Relay:
                 await revocation.begin()
             await self.take_successions()
             self._check_keys()
-            self._compose(vault)
+            parts = compose(
+                Foundations(
+                    settings=self.settings,
+                    clock=self.clock,
+                    mint=self.mint,
+                    metrics=self.metrics,
+                    keys=self.keys,
+                    vault=vault,
+                    store=self.store,
+                    verifier=self.verifier,
+                    journal=self.journal,
+                    hub=self.hub,
+                    bulletin=self.bulletin,
+                )
+            )
+            self._take_parts(parts)
             await self.standing.reconcile()
             await self.worker.scan()
         except BaseException:
@@ -165,6 +146,8 @@ class Relay:
                 await self.worker.drain()
         except TimeoutError:
             log.warning("outbox_not_drained")
+        for channel in self.channels:
+            await channel.close()
         await self.store.close()
 
     def ready(self) -> Sequence[str]:
@@ -194,142 +177,15 @@ class Relay:
             await self.verifier.revocation.refresh()
             await self.recheck.now()
 
-    def _compose(self, vault: Vault) -> None:
-        settings, store, clock, mint, keys = (
-            self.settings,
-            self.store,
-            self.clock,
-            self.mint,
-            self.keys,
-        )
-        policy = policy_of(settings)
-        device_limit = RateLimiter(per_minute=settings.rate_device, monotonic=clock.monotonic)
-        nonces = Nonces(mint, limit=settings.max_nonces)
-        sessions = Sessions(mint)
-        challenges = Challenges(keys, store)
-        channels = [WebSocketChannel(self.hub, clock)]
-        plan = DeliveryPlan(
-            store=store, presence=self.hub, channels={channel.name for channel in channels}
-        )
-        authenticate = Authenticator(
-            store=store,
-            clock=clock,
-            keys=keys,
-            nonces=nonces,
-            policy=policy,
-            device_limit=device_limit,
-        )
-        idempotent = Idempotent(store)
-        self.standing = Standing(
-            store=store, clock=clock, mint=mint, sessions=sessions, sockets=self.hub
-        )
-        revocation = self.verifier.revocation
-        self.recheck = RecheckHardware(
-            store=store,
-            clock=clock,
-            standing=self.standing,
-            newest=lambda: None if revocation is None else revocation.current,
-            policy=settings.revoked_hardware,
-            interval_seconds=settings.recheck_seconds,
-            tell=self.journal.rechecked,
-        )
-        self.sweeper = Sweeper(store=store, clock=clock, mint=mint)
-        self.pruner = Pruner(
-            store=store,
-            clock=clock,
-            request_retention_days=settings.request_retention_days,
-            event_retention_days=settings.event_retention_days,
-        )
-        self.worker = Worker(
-            store=store, clock=clock, mint=mint, challenges=challenges, channels=channels
-        )
-        self.usecases = UseCases(
-            ask=AskApproval(
-                store=store,
-                clock=clock,
-                mint=mint,
-                keys=keys,
-                policy=policy,
-                idempotent=idempotent,
-                plan=plan,
-            ),
-            read_request=ReadRequest(store=store, clock=clock, bulletin=self.bulletin),
-            list_requests=ListRequests(store=store, clock=clock),
-            cancel_request=CancelRequest(store=store, clock=clock, mint=mint),
-            read_receipt=ReadReceipt(store=store, clock=clock, keys=keys),
-            read_deliveries=ReadDeliveries(store=store),
-            create_pairing=CreatePairing(
-                store=store,
-                clock=clock,
-                mint=mint,
-                keys=keys,
-                policy=policy,
-                idempotent=idempotent,
-            ),
-            read_pairing=ReadPairing(store=store, clock=clock),
-            preview_pairing=PreviewPairing(store=store, clock=clock, keys=keys),
-            list_devices=ListDevices(store=store),
-            read_device=ReadDevice(store=store),
-            remove_device=RemoveDevice(store=store, standing=self.standing),
-            issue_nonce=IssueNonce(clock=clock, keys=keys, nonces=nonces),
-            enroll=EnrollDevice(
-                store=store,
-                clock=clock,
-                mint=mint,
-                keys=keys,
-                vault=vault,
-                nonces=nonces,
-                policy=policy,
-                attestor=AttestEnrollment(policy=policy, verifier=self.verifier),
-                standing=self.standing,
-            ),
-            reattest=ReattestDevice(
-                store=store,
-                clock=clock,
-                nonces=nonces,
-                policy=policy,
-                verifier=self.verifier,
-                app_attest=self.verifier.policies.app_attest,
-                standing=self.standing,
-                device_limit=device_limit,
-            ),
-            decide=AnswerRequest(
-                store=store,
-                clock=clock,
-                mint=mint,
-                policy=policy,
-                device_limit=device_limit,
-                decided=self.metrics.decided,
-            ),
-            set_push=SetPush(store=store, vault=vault, authenticate=authenticate),
-            unpair=UnpairDevice(standing=self.standing, authenticate=authenticate),
-            info=DescribeRelay(clock=clock, keys=keys, policy=policy),
-            watch_events=WatchEvents(store=store, bulletin=self.bulletin),
-            sessions=OpenSession(
-                store=store, clock=clock, sessions=sessions, authenticate=authenticate
-            ),
-            inbox=Inbox(
-                store=store,
-                clock=clock,
-                challenges=challenges,
-                plan=plan,
-                device_limit=device_limit,
-            ),
-            challenges=challenges,
-            store=store,
-        )
-        self.sweeper.watch_all()
-        announcer = Announcer(self.hub, store)
-        for listener in (
-            self.sweeper.heard,
-            self.worker.heard,
-            self.bulletin.heard,
-            announcer.heard,
-            self.journal.heard,
-        ):
-            store.subscribe(listener)
-        store.subscribe_changes(self._changed)
-        self.metrics.watch_outbox(depth=lambda: self.worker.depth, age=self.worker.oldest_age)
+    def _take_parts(self, parts: Parts) -> None:
+        self.usecases = parts.usecases
+        self.standing = parts.standing
+        self.recheck = parts.recheck
+        self.sweeper = parts.sweeper
+        self.pruner = parts.pruner
+        self.worker = parts.worker
+        self.channels = parts.channels
+        self.store.subscribe_changes(self._changed)
 
     # What the command line changed
 
@@ -393,18 +249,3 @@ class Relay:
                 await work()
             except Exception:  # whatever it is, the next round may work
                 log.exception("background_work_failed")
-
-
-def policy_of(settings: Settings) -> Policy:
-    """Return what the use cases need of the settings."""
-    return Policy(
-        public_url=settings.url,
-        app_url=settings.app_url,
-        origins=settings.audiences,
-        attestation=settings.attestation,
-        attestation_floor=settings.attestation_floor,
-        unsafe_test_root=settings.unsafe_test_root is not None,
-        passkeys=PasskeyPolicy(settings.passkey_rp_id, frozenset(settings.passkey_origins)),
-        max_pending_per_device=settings.max_pending_per_device,
-        version=version("quorumkey-relay"),
-    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 
 def is_loopback(host: str) -> bool:

@@ -22,6 +22,8 @@ _APP_ID: Final = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]{1,155}")
 _PACKAGE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MONTH: Final = re.compile(r"20[1-9][0-9](0[1-9]|1[0-2])")
+_APPLE_ID: Final = re.compile(r"[A-Z0-9]{10}")
+_TOPIC: Final = re.compile(r"[A-Za-z0-9.-]{1,155}")
 _MAX_HOST_CHARS: Final = 253
 _MIN_SECRET_CHARS: Final = 16
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -165,6 +167,29 @@ def _read_app_id(text: str) -> str:
     return text
 
 
+def _read_apple_id(text: str) -> str:
+    if _APPLE_ID.fullmatch(text) is None:
+        expected = "ten capital letters and digits, such as ABCDE12345"
+        raise OptionError(expected)
+    return text
+
+
+def _read_topic(text: str) -> str:
+    if _TOPIC.fullmatch(text) is None:
+        expected = "bundle ids such as com.example.approve"
+        raise OptionError(expected)
+    return text
+
+
+def _read_contact(text: str) -> str:
+    """Read whom a push service may write to (RFC 8292, section 2.1)."""
+    kind, _, rest = text.partition(":")
+    if kind not in ("mailto", "https") or not rest or not text.isascii() or not text.isprintable():
+        expected = "a contact such as mailto:ops@example.com or https://example.com/contact"
+        raise OptionError(expected)
+    return text
+
+
 def _read_sha256(text: str) -> str:
     """Read a SHA-256 in hex, with or without the colons that keytool writes."""
     digest = text.replace(":", "").lower()
@@ -198,6 +223,9 @@ def _read_location(text: str) -> Path | str:
 
 PATH: Final = Kind("path", _read_path)
 LOCATION: Final[Kind[Path | str]] = Kind("path|url", _read_location)
+APPLE_ID: Final = Kind("id", _read_apple_id)
+TOPIC: Final = Kind("bundle-id", _read_topic)
+CONTACT: Final = Kind("contact", _read_contact)
 APP_ID: Final = Kind("app-id", _read_app_id)
 ANDROID_APP: Final = Kind("package=sha256", _read_android_app)
 SHA256: Final = Kind("sha256", _read_sha256)

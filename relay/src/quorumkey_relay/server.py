@@ -20,8 +20,8 @@ from quorumkey.protocol.limits import MAX_FRAME_BYTES, PING_SECONDS
 from quorumkey_relay.api.application import Application
 from quorumkey_relay.api.ports import RelayPort
 from quorumkey_relay.app import build as build_relay
-from quorumkey_relay.config import ConfigError
 from quorumkey_relay.observe import logs
+from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.wire import BoundedProtocol, BoundedSocketProtocol
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 #: Longer than the idle time of common reverse proxies (60 s), so that they close first.
 KEEP_ALIVE_SECONDS: Final = 75

@@ -14,10 +14,10 @@ from tests.relay.simulator import START, ManualClock, SimDevice
 
 from quorumkey.protocol import Enrollment, Kind, Session, Unpair, sign
 from quorumkey_relay.app import build
-from quorumkey_relay.config import Settings
 from quorumkey_relay.identity.principals import ApiKey, Integrator
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.server import serving
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 
 if TYPE_CHECKING:

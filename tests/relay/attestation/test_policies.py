@@ -10,9 +10,9 @@ from tests.relay.attested import pem_of_test_roots
 from quorumkey_attestation.anchors import TrustAnchors
 from quorumkey_attestation.android.key_description import SecurityLevel
 from quorumkey_relay.attestation.policies import load_roots, policies_of
-from quorumkey_relay.config import Settings
 from quorumkey_relay.option_kinds import AndroidApp
 from quorumkey_relay.option_table import ConfigError
+from quorumkey_relay.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,8 +22,8 @@ from quorumkey_relay.attestation.revocation import (
     feed_of,
     in_thread,
 )
-from quorumkey_relay.config import Settings
 from quorumkey_relay.option_kinds import AndroidApp
+from quorumkey_relay.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

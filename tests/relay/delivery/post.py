@@ -17,8 +17,8 @@ from quorumkey_relay.store.writes import OpenRequest, PutDelivery
 if TYPE_CHECKING:
     from tests.contract.backends import SqliteBackend
 
-    from quorumkey.protocol import Envelope
-    from quorumkey_relay.delivery.channel import Outcome
+    from quorumkey.protocol import Envelope, PushAddress
+    from quorumkey_relay.delivery.channel import Message, Outcome
     from quorumkey_relay.store.records import Delivery, Stored
     from quorumkey_relay.store.sqlite import SqliteStore
     from quorumkey_relay.store.writes import Commit
@@ -37,14 +37,23 @@ class Post:
         self.hold: asyncio.Event | None = None
         self.breaks = 0
 
-    async def send(self, delivery: Delivery, challenge: Envelope) -> Outcome:
+    def lane(self, address: PushAddress | None) -> str:
+        """One lane for all."""
+        del address
+        return self.name
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def send(self, message: Message) -> Outcome:
         """Take a message."""
         if self.breaks:
             self.breaks -= 1
-            message = "a bug of a channel"
-            raise RuntimeError(message)
-        self.sent.append(delivery.id)
-        self.challenges.append(challenge)
+            bug = "a bug of a channel"
+            raise RuntimeError(bug)
+        self.sent.append(message.delivery.id)
+        if message.challenge is not None:
+            self.challenges.append(message.challenge)
         self.in_flight += 1
         self.most_in_flight = max(self.in_flight, self.most_in_flight)
         if self.hold is not None:

@@ -8,7 +8,7 @@ import pytest
 from tests.relay.simulator import ACME, UMBRELLA, SimStream, Simulator, simulator
 
 from quorumkey.protocol import Challenge, parse_envelope, verify_statement
-from quorumkey_relay.delivery.channel import Accepted, Gone
+from quorumkey_relay.delivery.channel import Accepted, Gone, Message
 from quorumkey_relay.delivery.hub import DeviceHub
 from quorumkey_relay.delivery.plan import delivery_id
 from quorumkey_relay.delivery.websocket import WebSocketChannel
@@ -220,13 +220,16 @@ async def test_a_device_that_left_meanwhile_is_gone(sim: Simulator) -> None:
     request = await sim.ask([alice])
     stored = await sim.store.load(request.id)
     assert stored is not None
-    challenge = sim.use.challenges.envelope(stored, alice.fingerprint, sim.clock.now())
-    planned = sim.use.inbox.plan.streamed(stored, alice.fingerprint, sim.clock.now())
+    message = Message(
+        delivery=sim.use.inbox.plan.streamed(stored, alice.fingerprint, sim.clock.now()),
+        integrator_name="Acme",
+        challenge=sim.use.challenges.envelope(stored, alice.fingerprint, sim.clock.now()),
+    )
     channel = WebSocketChannel(sim.relay.hub, sim.clock)
 
-    absent = await channel.send(planned, challenge)
+    absent = await channel.send(message)
     sim.relay.hub.attach(alice.fingerprint, stream)
-    present = await channel.send(planned, challenge)
+    present = await channel.send(message)
 
     assert (Gone(sim.clock.now(), "not_listening"), Accepted("sent")) == (absent, present)
 

@@ -14,7 +14,7 @@ import pytest
 from quorumkey_relay.observe import logs
 
 if TYPE_CHECKING:
-    from quorumkey_relay.config import LogFormat, LogLevel
+    from quorumkey_relay.settings import LogFormat, LogLevel
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 

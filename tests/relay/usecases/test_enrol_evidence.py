@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quorumkey.protocol import Envelope
-    from quorumkey_relay.config import Floor
     from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.settings import Floor
     from quorumkey_relay.usecases.enrol import Enrolled
 
     Evidence = Callable[[SimDevice, str], AttestationBody]

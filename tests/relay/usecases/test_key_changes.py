@@ -25,9 +25,9 @@ from quorumkey.protocol import (
     verify_statement,
 )
 from quorumkey_relay.app import build
-from quorumkey_relay.config import Settings
 from quorumkey_relay.identity.files import write_private
 from quorumkey_relay.identity.relaykeys import RelayKeyError, key_path, succession
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite import AdminStore
 from quorumkey_relay.store.writes import PutSuccession

@@ -27,11 +27,11 @@ from quorumkey.protocol import (
 from quorumkey_relay import app
 from quorumkey_relay.app import build
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.config import Settings
 from quorumkey_relay.identity.files import UnsafeFileError, write_private
 from quorumkey_relay.identity.relaykeys import RelayKeyError
 from quorumkey_relay.identity.vault import VaultError
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.protocol import AlreadyServed, StoreUnavailable
 from quorumkey_relay.store.sqlite import AdminStore
 from quorumkey_relay.store.writes import PutApiKey, PutIntegrator

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol import Envelope
     from quorumkey_relay.clock import Clock
-    from quorumkey_relay.config import Settings
     from quorumkey_relay.domain.refusal import Refusal
     from quorumkey_relay.identity.principals import ApiKey, Integrator
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.observe.metrics import Metrics
+    from quorumkey_relay.settings import Settings
     from quorumkey_relay.usecases import views
     from quorumkey_relay.usecases.commands import (
         AskBody,

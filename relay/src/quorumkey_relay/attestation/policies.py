@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quorumkey_attestation.result import Result
     from quorumkey_attestation.verifier import Expectation
     from quorumkey_relay.attestation.revocation import RevocationFeed
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 MAX_ROOTS_BYTES: Final = 1_048_576  # bytes of a file of root certificates
 

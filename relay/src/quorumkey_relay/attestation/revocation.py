@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quorumkey_relay.clock import Clock
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 T = TypeVar("T")
 

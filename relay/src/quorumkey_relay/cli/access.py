@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from quorumkey_relay.config import Settings
     from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.settings import Settings
 
 _MAX_NOTE_BYTES: Final = 4_096
 

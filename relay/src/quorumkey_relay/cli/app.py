@@ -33,10 +33,11 @@ from quorumkey_relay.cli.output import (
 )
 from quorumkey_relay.cli.serve import serve as serve_relay
 from quorumkey_relay.cli.setup import init as set_up
-from quorumkey_relay.config import ConfigError, Settings
 from quorumkey_relay.identity.files import UnsafeFileError
 from quorumkey_relay.identity.relaykeys import RelayKeyError
 from quorumkey_relay.identity.vault import VaultError
+from quorumkey_relay.option_table import ConfigError
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.protocol import StoreError
 
 if TYPE_CHECKING:

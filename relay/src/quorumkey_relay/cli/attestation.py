@@ -18,15 +18,15 @@ from quorumkey_relay.cli.options import (
 )
 from quorumkey_relay.cli.output import Output, Refused
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.config import Settings
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.protocol import AlreadyServed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quorumkey_attestation.android.revocation import RevocationList
-    from quorumkey_relay.config import RevokedHardware
+    from quorumkey_relay.settings import RevokedHardware
     from quorumkey_relay.store.sqlite.admin import AdminStore
 
 NO_LIMIT: Final = -1  # rows, as SQLite writes it

@@ -17,7 +17,6 @@ from quorumkey.protocol.limits import MAX_STATEMENT_BYTES
 from quorumkey_relay.cli.access import existing, has_database
 from quorumkey_relay.cli.output import FAILED, Refused
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.config import ConfigError
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.identity.files import UnsafeFileError
 from quorumkey_relay.identity.relaykeys import (
@@ -28,6 +27,7 @@ from quorumkey_relay.identity.relaykeys import (
     read_key,
 )
 from quorumkey_relay.identity.vault import VAULT_KEY_NAME, Vault, VaultError
+from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import MIGRATIONS, connect
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from quorumkey_relay.cli.output import Output
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 _PROBLEMS: Final = (
     ConfigError,

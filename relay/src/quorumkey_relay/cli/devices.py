@@ -20,8 +20,8 @@ from quorumkey_relay.cli.options import (
 )
 from quorumkey_relay.cli.output import Output, Refused, confirm
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.config import Settings
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import AppendEvent, PutDevice
 from quorumkey_relay.usecases.advance import device_event
 

@@ -11,9 +11,9 @@ from quorumkey.protocol.limits import MAX_NAME_CHARS, MIN_NAME_CHARS
 from quorumkey_relay.cli.access import opened
 from quorumkey_relay.cli.options import STORE_SETTINGS, JsonOption, explained, own, takes_settings
 from quorumkey_relay.cli.output import Output
-from quorumkey_relay.config import Settings
 from quorumkey_relay.identity.principals import Integrator
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutIntegrator
 
 app = typer.Typer(

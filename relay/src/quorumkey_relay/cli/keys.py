@@ -23,8 +23,8 @@ from quorumkey_relay.cli.options import (
 from quorumkey_relay.cli.output import Output, Refused
 from quorumkey_relay.cli.rotation import rotate
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.config import Settings
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutApiKey
 
 if TYPE_CHECKING:

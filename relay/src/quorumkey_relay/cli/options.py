@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, Final, ParamSpec, cast
 
 import typer
 
-from quorumkey_relay.config import ENVIRONMENT_PREFIX, OPTIONS, load_settings
+from quorumkey_relay.config import OPTIONS, load_settings
+from quorumkey_relay.option_table import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from typer.models import OptionInfo
 
-    from quorumkey_relay.config import Option, Settings
+    from quorumkey_relay.option_table import Option
+    from quorumkey_relay.settings import Settings
 
 P = ParamSpec("P")
 

@@ -24,8 +24,8 @@ from quorumkey_relay.cli.options import (
 )
 from quorumkey_relay.cli.output import Output
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.config import Settings
 from quorumkey_relay.mint import SystemMint
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutPairing
 from quorumkey_relay.usecases.pair import invitation, pairing_url
 from quorumkey_relay.usecases.views import PartyView

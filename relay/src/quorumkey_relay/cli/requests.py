@@ -19,8 +19,8 @@ from quorumkey_relay.cli.options import (
 )
 from quorumkey_relay.cli.output import Output, Refused
 from quorumkey_relay.clock import SystemClock
-from quorumkey_relay.config import Settings
 from quorumkey_relay.domain.model import Status
+from quorumkey_relay.settings import Settings
 from quorumkey_relay.usecases.render import request_from, request_of
 
 if TYPE_CHECKING:

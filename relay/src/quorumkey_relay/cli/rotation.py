@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quorumkey.protocol import PublicKey
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 #: A serving relay reads what has changed every 0.25 s, and should know the key before its time.
 HEARD_WITHIN_SECONDS: Final = 0.5

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from quorumkey_relay.cli.access import has_database, note_address
 from quorumkey_relay.cli.output import Output, Refused, forget_output
-from quorumkey_relay.config import ConfigError
+from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.store.sqlite.lock import LOCK_NAME, DirectoryLock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from quorumkey_relay.app import Relay
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 
 def serve(settings: Settings, *, out: Output) -> None:

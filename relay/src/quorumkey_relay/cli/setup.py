@@ -19,7 +19,7 @@ from quorumkey_relay.store.sqlite.admin import AdminStore
 from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 
 if TYPE_CHECKING:
-    from quorumkey_relay.config import Settings
+    from quorumkey_relay.settings import Settings
 
 FIRST_KEY: Final = "first"
 

@@ -41,7 +41,7 @@ class Challenges:
             request_id=stored.terms.request_id,
             request_digest=stored.terms.digest,
             device=device,
-            integrator_name=self._integrator_name(stored),
+            integrator_name=self.integrator_name(stored),
             expires_at=stored.terms.expires_at,
         )
         envelope = sign(Kind.CHALLENGE, challenge.encode(), key)
@@ -50,7 +50,8 @@ class Challenges:
             self._kept.popitem(last=False)
         return envelope
 
-    def _integrator_name(self, stored: Stored) -> str:
+    def integrator_name(self, stored: Stored) -> str:
+        """Return who asks, as people know it."""
         known = self._store.directory.integrator(stored.terms.integrator_id)
         if known is not None:
             return known.name

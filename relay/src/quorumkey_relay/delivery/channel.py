@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from quorumkey.protocol import Envelope
+    from quorumkey.protocol import Envelope, PushAddress
     from quorumkey_relay.store.records import Delivery, DeliveryState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is to be told to one device: the delivery, and what its payload is made of.
+
+    ``challenge`` is the signed challenge of an ``approval_request``, None for a
+    ``request_resolved``. ``address`` is where the device wants to be woken, None on the WebSocket;
+    it is a secret, and the device gave it at ``registered_at`` (seconds since the epoch).
+    """
+
+    delivery: Delivery
+    integrator_name: str
+    challenge: Envelope | None
+    address: PushAddress | None = field(default=None, repr=False)
+    registered_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +35,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Not now; try again after so many seconds, or after the schedule's own time."""
+    """Not now; try again after so many seconds, or after the schedule's own time.
+
+    With ``after_seconds`` 0 the message was not processed, and goes out again at once.
+    """
 
     after_seconds: int | None = None
     reason: str = "temporary"
@@ -27,10 +46,26 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The device cannot be reached there any more, since this time (seconds since the epoch)."""
+    """The device cannot be reached there any more, since this time (seconds since the epoch).
 
-    since: int
+    An address that the device gave after ``since`` stands. Without ``since`` the address itself is
+    wrong, whenever it was given.
+    """
+
+    since: int | None
     reason: str = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The provider refuses this message for good; it is not sent again.
+
+    ``tolerated`` says how many such refusals in a row an address is allowed before it counts as
+    dead; None where the address is not to blame.
+    """
+
+    reason: str
+    tolerated: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +75,28 @@ class Misconfigured:
     reason: str
 
 
-Outcome = Accepted | Retry | Gone | Misconfigured
+Outcome = Accepted | Retry | Gone | Rejected | Misconfigured
 
 
 class Channel(Protocol):
-    """Sends one message; never sleeps, never retries by itself."""
+    """Sends one message; never sleeps, never retries by itself but for what was not processed."""
 
     @property
     def name(self) -> str:
         """The channel's name in settings, addresses and the delivery log."""
         ...
 
-    async def send(self, delivery: Delivery, challenge: Envelope) -> Outcome:
-        """Try once to send; raises nothing that a network can cause."""
+    def lane(self, address: PushAddress | None) -> str:
+        """Return which provider and credential serve an address, such as ``apns/sandbox``.
+
+        What fails there holds up nobody who is served elsewhere.
+        """
+        ...
+
+    async def send(self, message: Message) -> Outcome:
+        """Try once to send; raises nothing that a network can cause, and ends in bounded time."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; nothing is sent afterwards."""
         ...

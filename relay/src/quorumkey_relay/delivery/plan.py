@@ -69,4 +69,6 @@ class DeliveryPlan:
             kind="approval_request",
             not_after=stored.terms.expires_at,
             next_at=now,
+            created_at=now,
+            changed_at=now,
         )

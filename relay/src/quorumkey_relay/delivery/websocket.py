@@ -11,11 +11,11 @@ from quorumkey_relay.store.writes import AdvanceRequest, Commit
 from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
-    from quorumkey.protocol import Envelope
+    from quorumkey.protocol import Envelope, PushAddress
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.channel import Message
     from quorumkey_relay.delivery.hub import DeviceHub
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.store.records import Delivery
 
 NOT_LISTENING: Final = "not_listening"
 
@@ -35,11 +35,20 @@ class WebSocketChannel:
         self._hub = hub
         self._clock = clock
 
-    async def send(self, delivery: Delivery, challenge: Envelope) -> Outcome:
+    def lane(self, address: PushAddress | None) -> str:
+        """Return the one lane of all streams."""
+        del address
+        return self.name
+
+    async def send(self, message: Message) -> Outcome:
         """Queue the challenge on the device's stream."""
-        if self._hub.send(delivery.device, request_frame(challenge)):
+        device, challenge = message.delivery.device, message.challenge
+        if challenge is not None and self._hub.send(device, request_frame(challenge)):
             return Accepted("sent")
         return Gone(self._clock.now(), NOT_LISTENING)
+
+    async def close(self) -> None:
+        """Do nothing: the hub ends streams, with the code that says why."""
 
 
 class Announcer:

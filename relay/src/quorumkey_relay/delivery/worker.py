@@ -14,7 +14,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Outcome, Retry
+from quorumkey_relay.delivery.channel import (
+    Accepted,
+    Gone,
+    Message,
+    Misconfigured,
+    Outcome,
+    Rejected,
+    Retry,
+)
 from quorumkey_relay.delivery.schedule import next_try
 from quorumkey_relay.domain.lifecycle import status_at
 from quorumkey_relay.domain.model import Status
@@ -155,8 +163,12 @@ class Worker:
         device = self._store.directory.device(delivery.device)
         if device is None or not device.paired_with(stored.terms.integrator_id):
             return replace(delivery, state="dropped", reason="unpaired")
-        challenge = self._challenges.envelope(stored, delivery.device, now)
-        return self.settle(delivery, await channel.send(delivery, challenge))
+        message = Message(
+            delivery=delivery,
+            integrator_name=self._challenges.integrator_name(stored),
+            challenge=self._challenges.envelope(stored, delivery.device, now),
+        )
+        return self.settle(delivery, await channel.send(message))
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> Delivery:
         """Return what became of a delivery after one more try."""
@@ -167,6 +179,8 @@ class Worker:
                 return replace(tried, state=state, reason=None)
             case Gone(reason=reason):
                 return replace(tried, state="dropped", reason=reason)
+            case Rejected(reason=reason):
+                return replace(tried, state="failed", reason=reason)
             case Misconfigured(reason=reason):
                 at = now + LEASE_SECONDS
                 return replace(tried, next_at=at, reason=reason)

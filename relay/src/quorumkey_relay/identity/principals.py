@@ -105,7 +105,8 @@ class Device:
 
     ``form`` says how its key signs and never changes. ``sign_count`` is a passkey's last counter.
     ``pairings`` maps an integrator's id to the tie that is in force. ``push`` is the sealed
-    address and ``push_channel`` its kind.
+    address, ``push_channel`` its kind, ``push_set_at`` when the device last said so (seconds since
+    the epoch), and ``push_faults`` how many messages in a row the address was to blame for.
     """
 
     fingerprint: str
@@ -118,6 +119,8 @@ class Device:
     session_key: bytes | None = None
     push_channel: str = "none"
     push: bytes | None = field(default=None, repr=False)
+    push_set_at: int = 0
+    push_faults: int = 0
     revoked_at: int | None = None
     pairings: Mapping[str, Pairing] = field(default_factory=lambda: NO_PAIRINGS)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-    from quorumkey_relay.config import LogFormat, LogLevel
+    from quorumkey_relay.settings import LogFormat, LogLevel
 
 REDACTED: Final = "[redacted]"
 

@@ -43,7 +43,8 @@ SUMMARY_COLUMNS: Final = (
     " created_at, expires_at, use_by, completed_at"
 )
 DELIVERY_COLUMNS: Final = (
-    "delivery_id, r.request_id, device, channel, kind, not_after, next_at, attempts, state, reason"
+    "delivery_id, r.request_id, device, channel, kind, not_after, next_at, d.created_at,"
+    " changed_at, leased_until, attempts, state, reason"
 )
 DELIVERY_FIELDS: Final = (
     "id",
@@ -53,6 +54,9 @@ DELIVERY_FIELDS: Final = (
     "kind",
     "not_after",
     "next_at",
+    "created_at",
+    "changed_at",
+    "leased_until",
     "attempts",
     "state",
     "reason",
@@ -79,14 +83,15 @@ UPSERT_PAIRING: Final = (
 )
 DEVICE_COLUMNS: Final = (
     "fingerprint, public_key, platform, form, assurance, enrolled_at, sign_count, session_key,"
-    " push_channel, push, revoked_at"
+    " push_channel, push, push_set_at, push_faults, revoked_at"
 )
 UPSERT_DEVICE: Final = (
-    f"INSERT INTO devices (id, {DEVICE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO devices (id, {DEVICE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET platform = excluded.platform,"
     " assurance = excluded.assurance,"
     " sign_count = excluded.sign_count, session_key = excluded.session_key,"
     " push_channel = excluded.push_channel, push = excluded.push,"
+    " push_set_at = excluded.push_set_at, push_faults = excluded.push_faults,"
     " revoked_at = coalesce(devices.revoked_at, excluded.revoked_at)"
 )
 REVOKE_DEVICE: Final = (
@@ -124,9 +129,10 @@ INSERT_EVENT: Final = (
 )
 UPSERT_DELIVERY: Final = (
     "INSERT INTO deliveries (delivery_id, request, device, channel, kind, not_after, next_at,"
-    " attempts, state, reason)"
-    " VALUES (?, (SELECT id FROM requests WHERE request_id = ?), ?, ?, ?, ?, ?, ?, ?, ?)"
+    " created_at, changed_at, leased_until, attempts, state, reason)"
+    " VALUES (?, (SELECT id FROM requests WHERE request_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (delivery_id) DO UPDATE SET next_at = excluded.next_at,"
+    " changed_at = excluded.changed_at, leased_until = excluded.leased_until,"
     " attempts = excluded.attempts, state = excluded.state, reason = excluded.reason"
     " WHERE deliveries.state != 'acknowledged'"
 )
@@ -250,6 +256,8 @@ def device_row(number: int, device: Device) -> Statement:
             device.session_key,
             device.push_channel,
             device.push,
+            device.push_set_at,
+            device.push_faults,
             device.revoked_at,
         ),
     )
@@ -275,6 +283,9 @@ def delivery_row(delivery: Delivery) -> Statement:
             delivery.kind,
             delivery.not_after,
             delivery.next_at,
+            delivery.created_at,
+            delivery.changed_at,
+            delivery.leased_until,
             delivery.attempts,
             delivery.state,
             delivery.reason,

@@ -123,6 +123,35 @@ MIGRATIONS: Final[tuple[str, ...]] = (
       receipt BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE devices ADD COLUMN push_set_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE devices ADD COLUMN push_faults INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE deliveries ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE deliveries ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE deliveries ADD COLUMN leased_until INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE webhooks (
+      id INTEGER PRIMARY KEY, webhook_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
+      url TEXT NOT NULL, events TEXT NOT NULL, secret BLOB NOT NULL, created_at INTEGER NOT NULL,
+      status TEXT NOT NULL, old_secret BLOB, old_secret_until INTEGER NOT NULL,
+      failing_since INTEGER, disabled_reason TEXT
+    );
+    CREATE INDEX webhooks_of_integrator ON webhooks (integrator_id, id);
+    CREATE TABLE webhook_deliveries (
+      webhook INTEGER NOT NULL, event INTEGER NOT NULL, subject TEXT NOT NULL,
+      created_at INTEGER NOT NULL, not_after INTEGER NOT NULL, next_at INTEGER NOT NULL,
+      leased_until INTEGER NOT NULL, attempts INTEGER NOT NULL, state TEXT NOT NULL,
+      PRIMARY KEY (webhook, event)
+    ) WITHOUT ROWID;
+    CREATE INDEX webhook_deliveries_queued ON webhook_deliveries (next_at) WHERE state = 'queued';
+    CREATE INDEX webhook_deliveries_in_order
+      ON webhook_deliveries (webhook, subject, event) WHERE state = 'queued';
+    CREATE INDEX webhook_deliveries_of_event ON webhook_deliveries (event);
+    CREATE TABLE webhook_attempts (
+      webhook INTEGER NOT NULL, event INTEGER NOT NULL, number INTEGER NOT NULL,
+      at INTEGER NOT NULL, milliseconds INTEGER NOT NULL, status INTEGER, reason TEXT,
+      PRIMARY KEY (webhook, event, number)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -1,0 +1,249 @@
+"""What a relay is made of, put together: every part with the parts that it works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from quorumkey.protocol import PasskeyPolicy
+from quorumkey_relay.api.ratelimit import RateLimiter
+from quorumkey_relay.attestation.policies import CurrentVerifier
+from quorumkey_relay.channels import push_channels
+from quorumkey_relay.delivery.challenges import Challenges
+from quorumkey_relay.delivery.plan import DeliveryPlan
+from quorumkey_relay.delivery.websocket import Announcer, WebSocketChannel
+from quorumkey_relay.delivery.worker import Worker
+from quorumkey_relay.identity.nonces import Nonces
+from quorumkey_relay.identity.relaykeys import RelayKeys
+from quorumkey_relay.identity.sessions import Sessions
+from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.usecases.answer import AnswerRequest
+from quorumkey_relay.usecases.ask import AskApproval
+from quorumkey_relay.usecases.attest import AttestEnrollment
+from quorumkey_relay.usecases.authenticate import Authenticator
+from quorumkey_relay.usecases.catalog import UseCases
+from quorumkey_relay.usecases.devices import ListDevices, ReadDevice
+from quorumkey_relay.usecases.enrol import EnrollDevice
+from quorumkey_relay.usecases.expire import Pruner, Sweeper
+from quorumkey_relay.usecases.idempotency import Idempotent
+from quorumkey_relay.usecases.inbox import Inbox
+from quorumkey_relay.usecases.info import DescribeRelay
+from quorumkey_relay.usecases.pair import CreatePairing, PreviewPairing, ReadPairing
+from quorumkey_relay.usecases.ports import Policy
+from quorumkey_relay.usecases.push import SetPush
+from quorumkey_relay.usecases.read import (
+    CancelRequest,
+    ListRequests,
+    ReadDeliveries,
+    ReadReceipt,
+    ReadRequest,
+)
+from quorumkey_relay.usecases.reattest import ReattestDevice
+from quorumkey_relay.usecases.recheck import RecheckHardware
+from quorumkey_relay.usecases.session import IssueNonce, OpenSession
+from quorumkey_relay.usecases.standing import RemoveDevice, Standing, UnpairDevice
+from quorumkey_relay.usecases.watch import WatchEvents
+
+if TYPE_CHECKING:
+    from quorumkey_relay.attestation.policies import CurrentVerifier
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.channel import Channel
+    from quorumkey_relay.delivery.hub import DeviceHub
+    from quorumkey_relay.identity.relaykeys import RelayKeys
+    from quorumkey_relay.identity.vault import Vault
+    from quorumkey_relay.journal import Journal
+    from quorumkey_relay.mint import Mint
+    from quorumkey_relay.observe.metrics import Metrics
+    from quorumkey_relay.settings import Settings
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.usecases.bulletin import Bulletin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foundations:
+    """What the parts stand on: settings, time, randomness, keys, the open store, who listens."""
+
+    settings: Settings
+    clock: Clock
+    mint: Mint
+    metrics: Metrics
+    keys: RelayKeys
+    vault: Vault
+    store: Store
+    verifier: CurrentVerifier
+    journal: Journal
+    hub: DeviceHub
+    bulletin: Bulletin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts that a relay starts and stops, and the use cases that its API calls."""
+
+    usecases: UseCases
+    standing: Standing
+    recheck: RecheckHardware
+    sweeper: Sweeper
+    pruner: Pruner
+    worker: Worker
+    channels: tuple[Channel, ...]
+
+
+def compose(base: Foundations) -> Parts:
+    """Put the parts together, and have them hear what becomes durable; nothing is sent yet."""
+    settings, store, clock, mint, keys = (
+        base.settings,
+        base.store,
+        base.clock,
+        base.mint,
+        base.keys,
+    )
+    vault = base.vault
+    policy = policy_of(settings)
+    device_limit = RateLimiter(per_minute=settings.rate_device, monotonic=clock.monotonic)
+    nonces = Nonces(mint, limit=settings.max_nonces)
+    sessions = Sessions(mint)
+    challenges = Challenges(keys, store)
+    channels = (WebSocketChannel(base.hub, clock), *push_channels(settings, clock))
+    plan = DeliveryPlan(
+        store=store, presence=base.hub, channels={channel.name for channel in channels}
+    )
+    authenticate = Authenticator(
+        store=store,
+        clock=clock,
+        keys=keys,
+        nonces=nonces,
+        policy=policy,
+        device_limit=device_limit,
+    )
+    idempotent = Idempotent(store)
+    standing = Standing(store=store, clock=clock, mint=mint, sessions=sessions, sockets=base.hub)
+    revocation = base.verifier.revocation
+    recheck = RecheckHardware(
+        store=store,
+        clock=clock,
+        standing=standing,
+        newest=lambda: None if revocation is None else revocation.current,
+        policy=settings.revoked_hardware,
+        interval_seconds=settings.recheck_seconds,
+        tell=base.journal.rechecked,
+    )
+    sweeper = Sweeper(store=store, clock=clock, mint=mint)
+    pruner = Pruner(
+        store=store,
+        clock=clock,
+        request_retention_days=settings.request_retention_days,
+        event_retention_days=settings.event_retention_days,
+    )
+    worker = Worker(store=store, clock=clock, mint=mint, challenges=challenges, channels=channels)
+    usecases = UseCases(
+        ask=AskApproval(
+            store=store,
+            clock=clock,
+            mint=mint,
+            keys=keys,
+            policy=policy,
+            idempotent=idempotent,
+            plan=plan,
+        ),
+        read_request=ReadRequest(store=store, clock=clock, bulletin=base.bulletin),
+        list_requests=ListRequests(store=store, clock=clock),
+        cancel_request=CancelRequest(store=store, clock=clock, mint=mint),
+        read_receipt=ReadReceipt(store=store, clock=clock, keys=keys),
+        read_deliveries=ReadDeliveries(store=store),
+        create_pairing=CreatePairing(
+            store=store,
+            clock=clock,
+            mint=mint,
+            keys=keys,
+            policy=policy,
+            idempotent=idempotent,
+        ),
+        read_pairing=ReadPairing(store=store, clock=clock),
+        preview_pairing=PreviewPairing(store=store, clock=clock, keys=keys),
+        list_devices=ListDevices(store=store),
+        read_device=ReadDevice(store=store),
+        remove_device=RemoveDevice(store=store, standing=standing),
+        issue_nonce=IssueNonce(clock=clock, keys=keys, nonces=nonces),
+        enroll=EnrollDevice(
+            store=store,
+            clock=clock,
+            mint=mint,
+            keys=keys,
+            vault=vault,
+            nonces=nonces,
+            policy=policy,
+            attestor=AttestEnrollment(policy=policy, verifier=base.verifier),
+            standing=standing,
+        ),
+        reattest=ReattestDevice(
+            store=store,
+            clock=clock,
+            nonces=nonces,
+            policy=policy,
+            verifier=base.verifier,
+            app_attest=base.verifier.policies.app_attest,
+            standing=standing,
+            device_limit=device_limit,
+        ),
+        decide=AnswerRequest(
+            store=store,
+            clock=clock,
+            mint=mint,
+            policy=policy,
+            device_limit=device_limit,
+            decided=base.metrics.decided,
+        ),
+        set_push=SetPush(store=store, vault=vault, authenticate=authenticate),
+        unpair=UnpairDevice(standing=standing, authenticate=authenticate),
+        info=DescribeRelay(clock=clock, keys=keys, policy=policy),
+        watch_events=WatchEvents(store=store, bulletin=base.bulletin),
+        sessions=OpenSession(
+            store=store, clock=clock, sessions=sessions, authenticate=authenticate
+        ),
+        inbox=Inbox(
+            store=store,
+            clock=clock,
+            challenges=challenges,
+            plan=plan,
+            device_limit=device_limit,
+        ),
+        challenges=challenges,
+        store=store,
+    )
+    sweeper.watch_all()
+    announcer = Announcer(base.hub, store)
+    for listener in (
+        sweeper.heard,
+        worker.heard,
+        base.bulletin.heard,
+        announcer.heard,
+        base.journal.heard,
+    ):
+        store.subscribe(listener)
+    base.metrics.watch_outbox(depth=lambda: worker.depth, age=worker.oldest_age)
+    return Parts(
+        usecases=usecases,
+        standing=standing,
+        recheck=recheck,
+        sweeper=sweeper,
+        pruner=pruner,
+        worker=worker,
+        channels=channels,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return what the use cases need of the settings."""
+    return Policy(
+        public_url=settings.url,
+        app_url=settings.app_url,
+        origins=settings.audiences,
+        attestation=settings.attestation,
+        attestation_floor=settings.attestation_floor,
+        unsafe_test_root=settings.unsafe_test_root is not None,
+        passkeys=PasskeyPolicy(settings.passkey_rp_id, frozenset(settings.passkey_origins)),
+        max_pending_per_device=settings.max_pending_per_device,
+        version=version("quorumkey-relay"),
+    )

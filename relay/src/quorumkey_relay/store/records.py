@@ -1,0 +1,161 @@
+"""What a store holds, beside the principals: requests, evidence, events, deliveries, answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from quorumkey.protocol import Envelope
+    from quorumkey_relay.domain.model import Choice, State, Status, Terms
+
+
+@dataclass(slots=True)
+class Stored:
+    """A request as the store holds it: terms, the newest state, and the signed document."""
+
+    terms: Terms
+    state: State
+    document: Envelope
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A counted decision as it was signed."""
+
+    device: str
+    choice: Choice
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a read or list of a request reports, without its document."""
+
+    request_id: str
+    integrator_id: str
+    profile: str
+    status: Status
+    required: int
+    groups_total: int
+    satisfied: tuple[str, ...]
+    digest: str
+    created_at: int
+    expires_at: int
+    use_by: int
+    completed_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """An event for an integrator: ``id`` is a UUIDv7, ``body`` the webhook body (PROTOCOL §10)."""
+
+    id: str
+    integrator_id: str
+    type: str
+    body: bytes
+    created_at: int
+
+
+DeliveryState = Literal["queued", "sent", "accepted", "failed", "dropped", "acknowledged"]
+DeliveryKind = Literal["approval_request", "request_resolved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message to one device on one channel: outbox row and delivery log in one.
+
+    ``not_after`` is the last second at which it is of use; ``next_at`` when it may be tried
+    (again); ``attempts`` how often it was. While it is claimed, nobody else takes it before
+    ``leased_until``; 0 where nobody has claimed it. ``created_at`` is when it was planned and
+    ``changed_at`` when its state last changed. Times in seconds since the epoch.
+    """
+
+    id: str
+    request_id: str
+    device: str
+    channel: str
+    kind: DeliveryKind
+    not_after: int
+    next_at: int
+    created_at: int
+    changed_at: int
+    leased_until: int = 0
+    attempts: int = 0
+    state: DeliveryState = "queued"
+    reason: str | None = None
+
+
+WebhookStatus = Literal["active", "disabled"]
+WebhookDeliveryState = Literal["queued", "delivered", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """An integrator's endpoint for events (PROTOCOL §10).
+
+    ``events`` are the types that it wants, all where it is empty. ``secret`` is sealed, as is
+    ``old_secret``, which signs too until ``old_secret_until``. ``failing_since`` is when the
+    first of the deliveries failed that have failed in a row; ``disabled_reason`` why it gets
+    nothing any more. Times in seconds since the epoch.
+    """
+
+    webhook_id: str
+    integrator_id: str
+    url: str
+    events: tuple[str, ...]
+    secret: bytes = field(repr=False)
+    created_at: int
+    status: WebhookStatus = "active"
+    old_secret: bytes | None = field(default=None, repr=False)
+    old_secret_until: int = 0
+    failing_since: int | None = None
+    disabled_reason: str | None = None
+
+    def wants(self, event_type: str) -> bool:
+        """Say whether events of this type go there now."""
+        return self.status == "active" and (not self.events or event_type in self.events)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookAttempt:
+    """One try to deliver an event: the HTTP ``status`` of the answer, or the ``reason``."""
+
+    at: int
+    milliseconds: int
+    status: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivery:
+    """One event on its way to one webhook; both together name it.
+
+    ``subject`` is what the event is about, a request's id or a device's fingerprint: of one
+    subject's events the earlier one goes first. ``body`` is the event's.
+    """
+
+    webhook_id: str
+    event_id: str
+    event_type: str
+    subject: str
+    body: bytes = field(repr=False)
+    created_at: int
+    not_after: int
+    next_at: int
+    leased_until: int = 0
+    attempts: int = 0
+    state: WebhookDeliveryState = "queued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotentAnswer:
+    """The first answer under an idempotency key; ``body_digest`` is of the request's bytes."""
+
+    integrator_id: str
+    path: str
+    key: str
+    body_digest: bytes
+    answer: bytes = field(repr=False)
+    created_at: int

@@ -1,0 +1,152 @@
+"""What a commit may hold: the writes, each a fact that becomes durable with the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from quorumkey_relay.domain.model import Event, State, Terms
+    from quorumkey_relay.identity.principals import (
+        ApiKey,
+        Attestation,
+        BoundAppAttestKey,
+        Device,
+        Integrator,
+        Pairing,
+    )
+    from quorumkey_relay.store.records import (
+        Delivery,
+        EventRecord,
+        Evidence,
+        IdempotentAnswer,
+        Stored,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A new request; its state is version 0."""
+
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceRequest:
+    """A request moves from ``before`` to ``after`` by ``events``; refused as Conflict if it moved.
+
+    ``evidence`` holds the envelope of each ``Counted`` event, in order.
+    """
+
+    terms: Terms
+    before: State
+    after: State
+    events: tuple[Event, ...]
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PutIntegrator:
+    """A new integrator."""
+
+    integrator: Integrator
+
+
+@dataclass(frozen=True, slots=True)
+class PutApiKey:
+    """A new or changed API key."""
+
+    key: ApiKey
+
+
+@dataclass(frozen=True, slots=True)
+class PutPairing:
+    """A new, spent or ended pairing."""
+
+    pairing: Pairing
+
+
+@dataclass(frozen=True, slots=True)
+class PutDevice:
+    """A new or changed device; its ties travel as ``PutPairing``."""
+
+    device: Device
+
+
+@dataclass(frozen=True, slots=True)
+class PutAttestation:
+    """What a device has just proved; it takes the place of what it proved before."""
+
+    attestation: Attestation
+
+
+@dataclass(frozen=True, slots=True)
+class BindAppAttestKey:
+    """An App Attest key vouches for a device; refused as Conflict if it does for another.
+
+    The counter of a key that is bound to the device already is left as it is.
+    """
+
+    key: BoundAppAttestKey
+    receipt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceCounter:
+    """An App Attest key's counter grows; Conflict where it is not ``expected``, or would not."""
+
+    key_id: bytes
+    expected: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvent:
+    """An event for an integrator's stream and webhooks."""
+
+    event: EventRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutDelivery:
+    """A new or changed delivery."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAnswer:
+    """The first answer to an idempotency key."""
+
+    answer: IdempotentAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class PutSuccession:
+    """A relay key names its follower (PROTOCOL §11)."""
+
+    envelope: bytes
+    next_fingerprint: str
+    not_before: int
+
+
+Write = (
+    OpenRequest
+    | AdvanceRequest
+    | PutIntegrator
+    | PutApiKey
+    | PutPairing
+    | PutDevice
+    | PutAttestation
+    | BindAppAttestKey
+    | AdvanceCounter
+    | AppendEvent
+    | PutDelivery
+    | KeepAnswer
+    | PutSuccession
+)
+
+
+Commit = tuple[Write, ...]
+# What another process changed: the kind, and which one (its id, fingerprint or event id).
+Change = Literal["integrator", "api_key", "pairing", "device", "event", "succession", "recheck"]
