@@ -1,0 +1,1 @@
+"""Waking devices through the push services of Apple, Google and the browsers."""
