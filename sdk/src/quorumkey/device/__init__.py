@@ -21,6 +21,7 @@ from quorumkey.device.events import (
     RequestProgressed,
     RequestResolved,
     RequestUnusable,
+    RequestWithdrawn,
 )
 from quorumkey.device.identity import Identity
 from quorumkey.device.review import DeviceRequest
@@ -51,6 +52,7 @@ __all__ = [
     "RequestProgressed",
     "RequestResolved",
     "RequestUnusable",
+    "RequestWithdrawn",
     "SoftwareDevice",
     "StreamClosedError",
     "visible",

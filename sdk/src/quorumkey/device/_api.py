@@ -37,6 +37,7 @@ __all__ = [
     "open_session",
     "preview_pairing",
     "reattest",
+    "set_push",
     "unpair",
 ]
 
@@ -169,9 +170,13 @@ def make_nonce() -> Call[Nonce]:
     return post("/v1/device/challenge", {}, _json(Nonce.parse), repeatable=True)
 
 
-def enroll(envelope: Envelope, attestation: JsonValue = None) -> Call[Enrolled]:
+def enroll(
+    envelope: Envelope, attestation: JsonValue = None, push: Envelope | None = None
+) -> Call[Enrolled]:
     """``POST /v1/device/enroll``; its nonce is spent, so it is not sent twice."""
     body: dict[str, JsonValue] = {"envelope": envelope.to_json()}
+    if push is not None:
+        body["push"] = push.to_json()
     if attestation is not None:
         body["attestation"] = attestation
     return post("/v1/device/enroll", body, _json(Enrolled.parse), repeatable=False)
@@ -187,6 +192,12 @@ def open_session(envelope: Envelope) -> Call[SessionToken]:
     """``POST /v1/device/session``; its nonce is spent, so it is not sent twice."""
     body = {"envelope": envelope.to_json()}
     return post("/v1/device/session", body, _json(SessionToken.parse), repeatable=False)
+
+
+def set_push(envelope: Envelope) -> Call[None]:
+    """``PUT /v1/device/push``; its nonce is spent, so it is not sent twice."""
+    body = {"envelope": envelope.to_json()}
+    return post("/v1/device/push", body, nothing_of, repeatable=False, method="PUT")
 
 
 def unpair(envelope: Envelope) -> Call[None]:

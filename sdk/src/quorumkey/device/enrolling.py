@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from quorumkey.device.attesting import Attest
     from quorumkey.device.pairing_link import PairingLink
     from quorumkey.device.session import RelaySession
+    from quorumkey.protocol.dsse import Envelope
     from quorumkey.protocol.encoding import JsonValue
+    from quorumkey.protocol.push_address import PushAddress
 
-__all__ = ["check_enrolled", "enroll", "reattest", "wrong_relay"]
+__all__ = ["check_enrolled", "enroll", "reattest", "set_push", "wrong_relay"]
 
 
-async def enroll(session: RelaySession, link: PairingLink, attest: Attest | None) -> Enrolled:
-    """Enrol with a new nonce for each attempt, and with evidence for that nonce."""
+async def enroll(
+    session: RelaySession, link: PairingLink, attest: Attest | None, push: PushAddress | None
+) -> Enrolled:
+    """Enrol with a new nonce for each attempt, and with evidence and address for that nonce."""
 
     async def build(nonce: Nonce) -> Call[Enrolled]:
         attestation = None if attest is None else await _evidence(session, nonce, attest)
@@ -34,9 +38,21 @@ async def enroll(session: RelaySession, link: PairingLink, attest: Attest | None
             pairing_code=link.code,
             secret=link.secret,
         )
-        return _api.enroll(envelope, attestation)
+        addressed = None if push is None else _addressed(session, nonce, push)
+        return _api.enroll(envelope, attestation, addressed)
 
     return await session.signed(build)
+
+
+async def set_push(session: RelaySession, address: PushAddress) -> None:
+    """Replace the push address, with a new nonce at each attempt."""
+    await session.signed(lambda nonce: _api.set_push(_addressed(session, nonce, address)))
+
+
+def _addressed(session: RelaySession, nonce: Nonce, address: PushAddress) -> Envelope:
+    return session.signer.push(
+        relay=nonce.relay_public_key.fingerprint, nonce=nonce.nonce, address=address
+    )
 
 
 async def reattest(session: RelaySession, attest: Attest) -> Reattested:

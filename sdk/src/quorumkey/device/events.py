@@ -17,6 +17,7 @@ __all__ = [
     "RequestProgressed",
     "RequestResolved",
     "RequestUnusable",
+    "RequestWithdrawn",
 ]
 
 
@@ -55,6 +56,16 @@ class RequestResolved:
 
     request_id: str
     status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class RequestWithdrawn:
+    """A push says that there is nothing to decide any more: take the notification away.
+
+    Nothing proves it and nothing depends on it; how the request ended is asked of the relay.
+    """
+
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from quorumkey.protocol.dsse import sign
 from quorumkey.protocol.pairing import pairing_binding
-from quorumkey.protocol.statements import Decision, Enrollment, Session, Unpair
+from quorumkey.protocol.statements import Decision, Enrollment, Push, Session, Unpair
 
 if TYPE_CHECKING:
     from quorumkey.device.decisions import Choice
     from quorumkey.protocol.dsse import Envelope
     from quorumkey.protocol.keys import PrivateKey
+    from quorumkey.protocol.push_address import PushAddress
     from quorumkey.protocol.statements import Statement
 
 __all__ = ["PLATFORM", "DeviceSigner"]
@@ -61,6 +62,10 @@ class DeviceSigner:
         return self._sign(
             Session(relay=relay, audience=self.audience, nonce=nonce, device=self.fingerprint)
         )
+
+    def push(self, *, relay: str, nonce: str, address: PushAddress) -> Envelope:
+        """Say where to be woken from now on."""
+        return self._sign(Push(relay=relay, nonce=nonce, device=self.fingerprint, push=address))
 
     def unpair(self, *, relay: str, nonce: str, integrator_id: str | None) -> Envelope:
         """End the pairing with one integrator, or with all."""

@@ -18,21 +18,20 @@ from quorumkey.client.pins import RelayPins
 from quorumkey.device import _api
 from quorumkey.device.answering import answer
 from quorumkey.device.decisions import Choice
-from quorumkey.device.enrolling import check_enrolled, reattest, wrong_relay
+from quorumkey.device.enrolling import check_enrolled, reattest, set_push, wrong_relay
 from quorumkey.device.enrolling import enroll as send
 from quorumkey.device.errors import NotPairedError
+from quorumkey.device.events import RequestArrived, RequestWithdrawn
 from quorumkey.device.home import DeviceHome, RelayRecord
 from quorumkey.device.identity import Identity
 from quorumkey.device.pairing_link import PairingLink
+from quorumkey.device.pushes import Withdraws, checked_push
 from quorumkey.device.session import Connection, DevicePorts, RelaySession
-from quorumkey.errors import (
-    ApiError,
-    ConfigurationError,
-    PermissionDeniedError,
-)
+from quorumkey.device.unpairing import unpair
+from quorumkey.errors import ConfigurationError, PermissionDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection
+    from collections.abc import AsyncGenerator, Collection, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -43,12 +42,13 @@ if TYPE_CHECKING:
     from quorumkey.device.listener import Listener, Show
     from quorumkey.device.review import DeviceRequest, ReceivedRequest
     from quorumkey.protocol.dsse import Envelope
+    from quorumkey.protocol.encoding import JsonValue
+    from quorumkey.protocol.push_address import PushAddress
 
 __all__ = ["SoftwareDevice"]
 
-#: What unpairing answers where the pairing has already ended.
+#: What enrolling answers where the key was revoked.
 _REVOKED: Final = "device_revoked"
-_ALREADY_UNPAIRED: Final = frozenset({_REVOKED, "not_found", "unknown_device"})
 
 
 class SoftwareDevice:
@@ -137,6 +137,7 @@ class SoftwareDevice:
         *,
         preview: PairingPreview | None = None,
         attest: Attest | None = None,
+        push: PushAddress | None = None,
     ) -> Enrolled:
         """Pair this device: pin the relay, make a key for it, bind it to the link's secret.
 
@@ -147,6 +148,7 @@ class SoftwareDevice:
             attest: makes the evidence of where the key lives, for the nonce and the key that it is
                 given; called in a thread, once for each attempt. None sends no evidence. What it
                 raises is raised here.
+            push: where to be woken; None leaves it as it is, for a new key nowhere.
 
         Raises:
             ConfigurationError: `pairing` is neither a link nor a code.
@@ -162,14 +164,14 @@ class SoftwareDevice:
             seen = preview or await self._preview(connection, link)
             session = await self._prepare(connection, link, seen)
             try:
-                enrolled = await send(session, link, attest)
+                enrolled = await send(session, link, attest, push)
             except PermissionDeniedError as error:
                 if error.code != _REVOKED or session.record.integrators:
                     raise
                 # A revoked key never enrols again (PROTOCOL §4.5); a new one may.
                 key = session.folder.renew_key()
                 session = RelaySession(connection, session.folder, session.record, key)
-                enrolled = await send(session, link, attest)
+                enrolled = await send(session, link, attest, push)
             check_enrolled(enrolled, session, seen)
             record = session.record
             others = tuple(i for i in record.integrators if i.id != enrolled.integrator.id)
@@ -195,6 +197,18 @@ class SoftwareDevice:
         """
         return await reattest(self._open(), attest)
 
+    async def set_push(self, address: PushAddress) -> None:
+        """Say where this device wants to be woken from now on, on every pairing of its relay.
+
+        Args:
+            address: ``NoPushAddress()`` ends it.
+
+        Raises:
+            NotPairedError: it is paired with nobody.
+            ClientError: the relay refused or did not answer.
+        """
+        await set_push(self._open(), address)
+
     async def unpair(self, integrator_id: str | None = None) -> None:
         """End the pairing with one integrator, or with every one of this relay.
 
@@ -202,28 +216,7 @@ class SoftwareDevice:
             NotPairedError: it is not paired with them.
             ClientError: the relay refused or did not answer; the pairing is kept then.
         """
-        session = self._open()
-        if integrator_id is not None and not session.record.paired_with(integrator_id):
-            raise NotPairedError("This device is not paired with that integrator.")
-        try:
-            await session.signed(
-                lambda nonce: _api.unpair(
-                    session.signer.unpair(
-                        relay=nonce.relay_public_key.fingerprint,
-                        nonce=nonce.nonce,
-                        integrator_id=integrator_id,
-                    )
-                )
-            )
-        except ApiError as error:
-            if error.code not in _ALREADY_UNPAIRED:
-                raise
-        kept = tuple(
-            integrator
-            for integrator in session.record.integrators
-            if integrator_id is not None and integrator.id != integrator_id
-        )
-        session.save(replace(session.record, integrators=kept))
+        await unpair(self._open(), integrator_id)
 
     # ------------------------------------------------------------ requests
 
@@ -255,6 +248,31 @@ class SoftwareDevice:
         """
         received = await self._open().authorised(_api.get_request(request_id))
         return await self._review(received, request_id, led_by)
+
+    async def open_push(
+        self, payload: Mapping[str, JsonValue] | bytes
+    ) -> RequestArrived | RequestWithdrawn:
+        """Read what a push carried, and fetch and check the request that it leads to.
+
+        Args:
+            payload: APNs: the whole payload; FCM: its ``data``; Web Push: the decrypted body.
+                As an object, or as the bytes of its JSON.
+
+        Returns:
+            The request as `show` checks it, with the push's challenge, if there was room for one;
+            or that a request has ended, by nobody's proof.
+
+        Raises:
+            ProtocolError: it is no push of the protocol, or its challenge is not the pinned
+                relay's for this device and request; nothing was fetched then.
+            RelayMismatchError: the challenge is of a relay that is not pinned.
+            ClientError: the relay refused or did not answer.
+        """
+        session = self._open()
+        content = await checked_push(session, payload)
+        if isinstance(content, Withdraws):
+            return RequestWithdrawn(content.request_id)
+        return RequestArrived(await self.show(content.request_id, led_by=content.challenge))
 
     async def acknowledge(self, request_id: str) -> None:
         """Tell the relay that the request was shown to the person."""
