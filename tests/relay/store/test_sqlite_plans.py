@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.contract.material import delivery, request
 
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.sqlite.reader import Reader
@@ -23,6 +24,8 @@ def requests(status: Status | None) -> Callable[[Reader], object]:
     )
 
 
+ONE = delivery(request("alice"), "alice")
+
 LISTS: dict[str, Callable[[Reader], object]] = {
     **{f"requests, {status or 'any'}": requests(status) for status in (None, *Status)},
     "devices": lambda reader: reader.ties(
@@ -35,7 +38,10 @@ LISTS: dict[str, Callable[[Reader], object]] = {
         device_number=1, before="a", limit=20
     ),
     "events": lambda reader: reader.events(integrator_id="acme", after=None, limit=20),
-    "due deliveries": lambda reader: reader.due_deliveries(now=0, limit=20),
+    "due deliveries": lambda reader: reader.outbox.due(now=0, limit=20, busy=("fcm",)),
+    "claimed deliveries": lambda reader: reader.outbox.claimed([ONE], 30),
+    "deliveries of a request": lambda reader: reader.outbox.of_request("a"),
+    "a delivery": lambda reader: reader.outbox.one("a"),
     "devices of certificates": lambda reader: reader.attested_by(["1", "ab"], 20),
     "finished requests": lambda reader: reader.finished_before(0, 20),
 }

@@ -125,7 +125,7 @@ def show(
             raise Refused(message)
         stored = found[1]
         decisions = store.read.evidence(request_id)
-        deliveries = store.read.deliveries(request_id)
+        deliveries = store.read.outbox.of_request(request_id)
     view = request_of(stored, now)
     document = RequestDocument.decode(stored.document.payload)
     decided = [_decision(stored, evidence) for evidence in decisions]

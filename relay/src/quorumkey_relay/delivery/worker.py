@@ -130,7 +130,9 @@ class Worker:
 
     async def scan(self) -> int:
         """Take up what is due in the store: the recovery path. Returns how much was due."""
-        due = await self._store.due_deliveries(now=self._clock.now(), limit=SCAN_LIMIT)
+        due = await self._store.claim_deliveries(
+            now=self._clock.now(), lease_seconds=LEASE_SECONDS, limit=SCAN_LIMIT
+        )
         for delivery in due:
             self._take(delivery)
         return len(due)

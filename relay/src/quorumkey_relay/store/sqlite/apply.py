@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
 from quorumkey_relay.store.protocol import Conflict
-from quorumkey_relay.store.sqlite import attestation_rows, rows
+from quorumkey_relay.store.sqlite import attestation_rows, delivery_rows, rows
 from quorumkey_relay.store.writes import (
     AdvanceCounter,
     AdvanceRequest,
@@ -46,7 +46,7 @@ def apply(  # noqa: C901, PLR0911 - one case a kind of write
         case AppendEvent(event=event):
             return [rows.event_row(event)]
         case PutDelivery(delivery=delivery):
-            return [rows.delivery_row(delivery)]
+            return [delivery_rows.delivery_row(delivery)]
         case KeepAnswer(answer=answer):
             return [rows.answer_row(answer, vault.seal(answer.answer))]
         case PutDevice(device=device):

@@ -21,7 +21,6 @@ from quorumkey_relay.identity.principals import (
 )
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.records import (
-    Delivery,
     EventRecord,
     Evidence,
     IdempotentAnswer,
@@ -29,6 +28,7 @@ from quorumkey_relay.store.records import (
     Summary,
 )
 from quorumkey_relay.store.sqlite import attestation_rows, rows
+from quorumkey_relay.store.sqlite.delivery_rows import DeliveryReader
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,6 +52,7 @@ class Reader:
         connection.row_factory = sqlite3.Row
         self._connection = connection
         self._vault = vault
+        self.outbox = DeliveryReader(self._all)
 
     def _all(self, sql: str, values: dict[str, object] | tuple[object, ...]) -> list[sqlite3.Row]:
         try:
@@ -284,7 +285,7 @@ class Reader:
         )
         return [row["request_id"] for row in found]
 
-    # Outbox, answers, keys
+    # Events, answers, keys
 
     def events(
         self, *, integrator_id: str, after: str | None, limit: int
@@ -314,24 +315,6 @@ class Reader:
             (event_id,),
         )
         return None if row is None else EventRecord(**row)
-
-    def deliveries(self, request_id: str) -> list[Delivery]:
-        """Return the delivery log of a request, oldest first."""
-        return self._deliveries("r.request_id = ? ORDER BY delivery_id", (request_id,))
-
-    def due_deliveries(self, *, now: int, limit: int) -> list[Delivery]:
-        """Return queued deliveries whose time has come, earliest ``not_after`` first."""
-        return self._deliveries(
-            "d.state = 'queued' AND d.next_at <= ? ORDER BY not_after LIMIT ?", (now, limit)
-        )
-
-    def _deliveries(self, where: str, values: tuple[object, ...]) -> list[Delivery]:
-        found = self._all(
-            f"SELECT {rows.DELIVERY_COLUMNS} FROM deliveries AS d"
-            f" JOIN requests AS r ON r.id = d.request WHERE {where}",
-            values,
-        )
-        return [Delivery(**dict(zip(rows.DELIVERY_FIELDS, row, strict=True))) for row in found]
 
     def answer(self, *, integrator_id: str, path: str, key: str) -> IdempotentAnswer | None:
         """Return the first answer under an idempotency key."""

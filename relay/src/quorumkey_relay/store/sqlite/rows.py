@@ -17,7 +17,6 @@ from quorumkey.protocol import (
 from quorumkey_relay.domain.model import Ballot, State, Status, Terms, terms_of
 from quorumkey_relay.identity.principals import ApiKey, Device, Pairing
 from quorumkey_relay.store.records import (
-    Delivery,
     EventRecord,
     Evidence,
     IdempotentAnswer,
@@ -42,26 +41,6 @@ SUMMARY_COLUMNS: Final = (
     "request_id, integrator_id, profile, status, required, groups_total, satisfied, digest,"
     " created_at, expires_at, use_by, completed_at"
 )
-DELIVERY_COLUMNS: Final = (
-    "delivery_id, r.request_id, device, channel, kind, not_after, next_at, d.created_at,"
-    " changed_at, leased_until, attempts, state, reason"
-)
-DELIVERY_FIELDS: Final = (
-    "id",
-    "request_id",
-    "device",
-    "channel",
-    "kind",
-    "not_after",
-    "next_at",
-    "created_at",
-    "changed_at",
-    "leased_until",
-    "attempts",
-    "state",
-    "reason",
-)
-
 INSERT_INTEGRATOR: Final = (
     "INSERT INTO integrators (integrator_id, name) VALUES (?, ?)"
     " ON CONFLICT (integrator_id) DO UPDATE SET name = excluded.name"
@@ -126,15 +105,6 @@ UPSERT_WRONG_CODE: Final = (
 )
 INSERT_EVENT: Final = (
     "INSERT INTO events (event_id, integrator_id, type, body, created_at) VALUES (?, ?, ?, ?, ?)"
-)
-UPSERT_DELIVERY: Final = (
-    "INSERT INTO deliveries (delivery_id, request, device, channel, kind, not_after, next_at,"
-    " created_at, changed_at, leased_until, attempts, state, reason)"
-    " VALUES (?, (SELECT id FROM requests WHERE request_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (delivery_id) DO UPDATE SET next_at = excluded.next_at,"
-    " changed_at = excluded.changed_at, leased_until = excluded.leased_until,"
-    " attempts = excluded.attempts, state = excluded.state, reason = excluded.reason"
-    " WHERE deliveries.state != 'acknowledged'"
 )
 INSERT_ANSWER: Final = (
     "INSERT INTO answers (integrator_id, path, key, body_digest, answer, created_at)"
@@ -268,28 +238,6 @@ def event_row(event: EventRecord) -> Statement:
     return (
         INSERT_EVENT,
         (event.id, event.integrator_id, event.type, event.body, event.created_at),
-    )
-
-
-def delivery_row(delivery: Delivery) -> Statement:
-    """Return the statement that stores a delivery."""
-    return (
-        UPSERT_DELIVERY,
-        (
-            delivery.id,
-            delivery.request_id,
-            delivery.device,
-            delivery.channel,
-            delivery.kind,
-            delivery.not_after,
-            delivery.next_at,
-            delivery.created_at,
-            delivery.changed_at,
-            delivery.leased_until,
-            delivery.attempts,
-            delivery.state,
-            delivery.reason,
-        ),
     )
 
 

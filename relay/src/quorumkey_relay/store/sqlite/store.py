@@ -17,6 +17,7 @@ from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite.apply import apply, check
 from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
+from quorumkey_relay.store.sqlite.outbox import OutboxStore
 from quorumkey_relay.store.sqlite.prune import prune
 from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import MARK_FILE, connect, migrate
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.store.protocol import Directory
     from quorumkey_relay.store.records import (
-        Delivery,
         EventRecord,
         Evidence,
         IdempotentAnswer,
@@ -55,7 +55,7 @@ def _complain(error: Exception) -> None:
     )
 
 
-class SqliteStore:
+class SqliteStore(OutboxStore):
     """One data directory, served by this process alone."""
 
     def __init__(
@@ -352,15 +352,6 @@ class SqliteStore:
     async def event(self, event_id: str) -> EventRecord | None:
         """Return an event by id."""
         return self._reader.event(event_id)
-
-    async def deliveries(self, request_id: str) -> Sequence[Delivery]:
-        """Return the delivery log of a request."""
-        await self._writer.settled()
-        return self._reader.deliveries(request_id)
-
-    async def due_deliveries(self, *, now: int, limit: int) -> Sequence[Delivery]:
-        """Return queued deliveries whose time has come."""
-        return self._reader.due_deliveries(now=now, limit=limit)
 
     async def answer(self, *, integrator_id: str, path: str, key: str) -> IdempotentAnswer | None:
         """Return the first answer under an idempotency key."""
