@@ -37,11 +37,14 @@ class Accepted:
 class Retry:
     """Not now; try again after so many seconds, or after the schedule's own time.
 
-    With ``after_seconds`` 0 the message was not processed, and goes out again at once.
+    With ``after_seconds`` 0 the message was not processed, and goes out again at once. Where
+    nobody knows whether it was, the outcome is ``ambiguous``, and one more try is all it gets.
+    ``reason`` is the provider's own word, or a `TransportFailed`'s.
     """
 
     after_seconds: int | None = None
     reason: str = "temporary"
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True)

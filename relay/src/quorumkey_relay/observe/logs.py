@@ -117,8 +117,9 @@ FIELDS: Final[dict[str, Callable[[object], bool]]] = {
     "relay": _fingerprint,
     # work
     "outcome": _word,
-    "reason": _word,
+    "reason": _shape(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}"),
     "channel": _word,
+    "lane": _shape(r"[a-z][a-z0-9_.:/-]{0,127}"),
     "kind": _word,
     "state": _word,
     "count": _number,
