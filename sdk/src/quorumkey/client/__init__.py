@@ -32,6 +32,14 @@ from quorumkey.client.models import (
 from quorumkey.client.pairing import AttestationEvidence, ConfirmedDevice, Pairing
 from quorumkey.client.pins import Pin, RelayPins
 from quorumkey.client.sync import Client
+from quorumkey.client.webhook_models import (
+    CreatedWebhook,
+    Webhook,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookDeliveryStatus,
+    WebhookStatus,
+)
 from quorumkey.client.webhooks import parse_webhook
 
 __all__ = [
@@ -42,6 +50,7 @@ __all__ = [
     "ClientPorts",
     "ConfirmedDevice",
     "CreatedRequest",
+    "CreatedWebhook",
     "DeliveryCounts",
     "Device",
     "Event",
@@ -60,6 +69,11 @@ __all__ = [
     "RequestState",
     "RetryPolicy",
     "Status",
+    "Webhook",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookDeliveryStatus",
+    "WebhookStatus",
     "group",
     "parse_webhook",
 ]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cancel_request",
+    "create",
     "create_pairing",
     "create_request",
     "delete_device",
@@ -43,6 +44,7 @@ __all__ = [
     "list_devices",
     "list_requests",
     "post",
+    "query",
     "segment",
 ]
 
@@ -86,22 +88,22 @@ def get_info() -> Call[Info]:
 
 def create_request(body: Mapping[str, JsonValue], *, idempotency_key: str) -> Call[RequestState]:
     """``POST /v1/requests``."""
-    return _create("/v1/requests", body, RequestState.parse, idempotency_key)
+    return create("/v1/requests", body, RequestState.parse, idempotency_key)
 
 
 def get_request(request_id: str, *, wait_seconds: int = 0) -> Call[RequestState]:
     """``GET /v1/requests/{id}``, waiting on the relay while the request is pending."""
-    query = (("wait_seconds", str(wait_seconds)),) if wait_seconds else ()
+    asked = (("wait_seconds", str(wait_seconds)),) if wait_seconds else ()
     path = f"/v1/requests/{segment(request_id)}"
-    return get(path, RequestState.parse, query=query, extra_seconds=wait_seconds)
+    return get(path, RequestState.parse, query=asked, extra_seconds=wait_seconds)
 
 
 def list_requests(
     *, status: str | None, limit: int | None, cursor: str | None
 ) -> Call[Page[RequestState]]:
     """``GET /v1/requests``, one page."""
-    query = _query(status=status, limit=limit, cursor=cursor)
-    return get("/v1/requests", page_of(RequestState.parse), query=query)
+    asked = query(status=status, limit=limit, cursor=cursor)
+    return get("/v1/requests", page_of(RequestState.parse), query=asked)
 
 
 def cancel_request(request_id: str) -> Call[RequestState]:
@@ -128,7 +130,7 @@ def get_deliveries(request_id: str) -> Call[tuple[GroupDeliveries, ...]]:
 
 def create_pairing(body: Mapping[str, JsonValue], *, idempotency_key: str) -> Call[Fields]:
     """``POST /v1/pairings``: the members as they came."""
-    return _create("/v1/pairings", body, lambda fields: fields, idempotency_key)
+    return create("/v1/pairings", body, lambda fields: fields, idempotency_key)
 
 
 def get_pairing(pairing_id: str) -> Call[PairingState]:
@@ -140,8 +142,8 @@ def list_devices(
     *, approver_id: str | None, limit: int | None, cursor: str | None
 ) -> Call[Page[Device]]:
     """``GET /v1/devices``, one page."""
-    query = _query(approver_id=approver_id, limit=limit, cursor=cursor)
-    return get("/v1/devices", page_of(Device.parse), query=query)
+    asked = query(approver_id=approver_id, limit=limit, cursor=cursor)
+    return get("/v1/devices", page_of(Device.parse), query=asked)
 
 
 def get_device(fingerprint: str) -> Call[Device]:
@@ -155,9 +157,14 @@ def delete_device(fingerprint: str) -> Call[None]:
     return Call(outgoing=outgoing, parse=nothing_of, repeatable=True, absent=lambda: None)
 
 
-def _create(
+def create(
     path: str, body: Mapping[str, JsonValue], parse: Callable[[Fields], T], idempotency_key: str
 ) -> Call[T]:
+    """Make something, at most once for each key.
+
+    Raises:
+        ConfigurationError: the key could not travel.
+    """
     if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise ConfigurationError(
             f"An idempotency key has 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters."
@@ -178,5 +185,6 @@ def segment(text: str) -> str:
     return segment
 
 
-def _query(**members: str | int | None) -> tuple[tuple[str, str], ...]:
+def query(**members: str | int | None) -> tuple[tuple[str, str], ...]:
+    """The query parameters that have a value."""
     return tuple((name, str(value)) for name, value in members.items() if value is not None)

@@ -200,11 +200,12 @@ class Core:
             nonce=b64encode(nonce),
             options=options,
         )
-        key = self._key(options.get("idempotency_key"))
+        key = self.idempotency_key(options.get("idempotency_key"))
         state = yield from self.call(_calls.create_request(body, idempotency_key=key))
         return CreatedRequest(state=state, policy=policy)
 
-    def _key(self, given: str | None) -> str:
+    def idempotency_key(self, given: str | None) -> str:
+        """The caller's own key, or a new one."""
         return self.ports.random_bytes(_IDEMPOTENCY_KEY_BYTES).hex() if given is None else given
 
     def wait(self, created: CreatedRequest, timeout: float | None) -> Flow[Outcome]:
@@ -298,7 +299,9 @@ class Core:
         yield from self.trusted()
         body = {"approver": approver.to_json()}
         limit = {} if expires_in_seconds is None else {"expires_in_seconds": expires_in_seconds}
-        call = _calls.create_pairing({**body, **limit}, idempotency_key=self._key(idempotency_key))
+        call = _calls.create_pairing(
+            {**body, **limit}, idempotency_key=self.idempotency_key(idempotency_key)
+        )
         fields = yield from self.call(call)
         secret = self.ports.random_bytes(PAIRING_SECRET_BYTES)
         pairing = Pairing.parse(fields, approver=approver, secret=secret)

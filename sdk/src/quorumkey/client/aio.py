@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from quorumkey.client import _calls
 from quorumkey.client._aio_devices import AsyncDevices, AsyncPairings
+from quorumkey.client._aio_webhooks import AsyncWebhooks
 from quorumkey.client._core import Core
 from quorumkey.client._drivers import DEFAULT_TIMEOUT_SECONDS, AsyncDriver
 from quorumkey.client._events import EventCursor
-from quorumkey.client.webhooks import parse_webhook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -95,7 +95,7 @@ class AsyncClient:
         self.requests = AsyncRequests(core, driver)
         self.pairings = AsyncPairings(core, driver)
         self.devices = AsyncDevices(core, driver)
-        self.webhooks = AsyncWebhooks(core, self.requests)
+        self.webhooks = AsyncWebhooks(core, driver, self.requests.resolve)
 
     async def __aenter__(self) -> Self:
         return self
@@ -269,40 +269,3 @@ class AsyncRequests:
             TransportError: no usable answer came until the time was over.
         """
         return await self._driver.run(self._core.wait(request, timeout))
-
-
-class AsyncWebhooks:
-    """Receiving webhooks."""
-
-    def __init__(self, core: Core, requests: AsyncRequests) -> None:
-        self._core = core
-        self._requests = requests
-
-    async def receive(
-        self,
-        headers: Mapping[str, str],
-        body: bytes,
-        secrets: str | Sequence[str],
-        *,
-        find: Callable[[str], Awaitable[CreatedRequest | None]],
-    ) -> tuple[Event, Outcome | None]:
-        """Check a webhook, and where it is about a request, how that request really stands.
-
-        Args:
-            headers: the HTTP headers, names in any case.
-            body: the body's exact bytes.
-            secrets: the ``whsec_…`` secret, or during a rotation the old and the new one.
-            find: answers the stored request with this id, or None where it is not known here.
-
-        Returns:
-            The event, and the outcome of its request: None where the event is about none, or
-            about an unknown or a pending one.
-
-        Raises:
-            ProtocolError: the webhook is not signed with a secret, too old, or no event.
-            ReceiptRefused: the relay says approved, and its receipt does not prove it.
-            ClientError: the relay could not be asked; answer 503, the webhook comes again.
-        """
-        event = parse_webhook(headers, body, secrets, self._core.now())
-        created = await find(event.request_id) if event.request_id is not None else None
-        return event, None if created is None else await self._requests.resolve(created)

@@ -312,7 +312,8 @@ class Event:
         fingerprint: which device it is about, or None.
         approver: that device's person, or None.
         assurance: that device's assurance, or None.
-        reason: why a device was revoked, or its assurance changed, or None.
+        reason: why a device was revoked, its assurance changed or a webhook was disabled, or None.
+        webhook_id: which webhook was disabled or tested, or None.
     """
 
     event_id: str
@@ -325,6 +326,7 @@ class Event:
     approver: Party | None = None
     assurance: str | None = None
     reason: str | None = None
+    webhook_id: str | None = None
 
     @staticmethod
     def parse(event_id: str, fields: Fields) -> Event:
@@ -341,6 +343,7 @@ class Event:
             approver=party_of(fields.child("approver")) if fields.has("approver") else None,
             assurance=fields.optional_text("assurance"),
             reason=fields.optional_text("reason"),
+            webhook_id=fields.optional_text("webhook_id"),
         )
 
 

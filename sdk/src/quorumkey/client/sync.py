@@ -10,10 +10,10 @@ from quorumkey.client._core import Core
 from quorumkey.client._drivers import DEFAULT_TIMEOUT_SECONDS, SyncDriver
 from quorumkey.client._events import EventCursor
 from quorumkey.client._sync_devices import Devices, Pairings
-from quorumkey.client.webhooks import parse_webhook
+from quorumkey.client._sync_webhooks import Webhooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -94,7 +94,7 @@ class Client:
         self.requests = Requests(core, driver)
         self.pairings = Pairings(core, driver)
         self.devices = Devices(core, driver)
-        self.webhooks = Webhooks(core, self.requests)
+        self.webhooks = Webhooks(core, driver, self.requests.resolve)
 
     def __enter__(self) -> Self:
         return self
@@ -261,40 +261,3 @@ class Requests:
             TransportError: no usable answer came until the time was over.
         """
         return self._driver.run(self._core.wait(request, timeout))
-
-
-class Webhooks:
-    """Receiving webhooks."""
-
-    def __init__(self, core: Core, requests: Requests) -> None:
-        self._core = core
-        self._requests = requests
-
-    def receive(
-        self,
-        headers: Mapping[str, str],
-        body: bytes,
-        secrets: str | Sequence[str],
-        *,
-        find: Callable[[str], CreatedRequest | None],
-    ) -> tuple[Event, Outcome | None]:
-        """Check a webhook, and where it is about a request, how that request really stands.
-
-        Args:
-            headers: the HTTP headers, names in any case.
-            body: the body's exact bytes.
-            secrets: the ``whsec_…`` secret, or during a rotation the old and the new one.
-            find: answers the stored request with this id, or None where it is not known here.
-
-        Returns:
-            The event, and the outcome of its request: None where the event is about none, or
-            about an unknown or a pending one.
-
-        Raises:
-            ProtocolError: the webhook is not signed with a secret, too old, or no event.
-            ReceiptRefused: the relay says approved, and its receipt does not prove it.
-            ClientError: the relay could not be asked; answer 503, the webhook comes again.
-        """
-        event = parse_webhook(headers, body, secrets, self._core.now())
-        created = find(event.request_id) if event.request_id is not None else None
-        return event, None if created is None else self._requests.resolve(created)
