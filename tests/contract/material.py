@@ -195,6 +195,7 @@ def event(integrator: Integrator = ACME, *, created_at: int = START) -> EventRec
         id=MINT.uuid7(),
         integrator_id=integrator.id,
         type="mpa.approved",
+        subject=MINT.uuid7(),
         body=b'{"type":"mpa.approved"}',
         created_at=created_at,
     )

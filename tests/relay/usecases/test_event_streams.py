@@ -236,6 +236,7 @@ def append_elsewhere(sim: Simulator) -> EventRecord:
         id=SystemMint().uuid7(),
         integrator_id=ACME.id,
         type="device.revoked",
+        subject="",
         body=b"{}",
         created_at=0,
     )

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         IdempotentAnswer,
         Stored,
         Summary,
+        Webhook,
+        WebhookAttempt,
+        WebhookDelivery,
     )
     from quorumkey_relay.store.writes import Change, Commit
 
@@ -69,6 +72,14 @@ class Directory(Protocol):
 
     def app_attest_key(self, key_id: bytes) -> BoundAppAttestKey | None:
         """Return an App Attest key with the newest counter."""
+        ...
+
+    def webhook(self, webhook_id: str) -> Webhook | None:
+        """Return a webhook, disabled ones too."""
+        ...
+
+    def webhooks(self, integrator_id: str) -> Sequence[Webhook]:
+        """Return an integrator's webhooks, oldest first."""
         ...
 
 
@@ -191,8 +202,46 @@ class Store(Protocol):
         """Return the delivery log of a request."""
         ...
 
-    async def due_deliveries(self, *, now: int, limit: int) -> Sequence[Delivery]:
-        """Return queued deliveries whose time has come, earliest ``not_after`` first."""
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """Return a delivery by id."""
+        ...
+
+    async def claim_deliveries(
+        self, *, now: int, lease_seconds: int, limit: int, busy: Collection[str] = ()
+    ) -> Sequence[Delivery]:
+        """Claim up to ``limit`` deliveries for ``lease_seconds``, earliest ``not_after`` first.
+
+        Claimed are those that are queued and due, that nobody has claimed, and whose channel is
+        not in ``busy``. The claim is durable before they are returned.
+        """
+        ...
+
+    async def release_leases(self) -> None:
+        """Let go of all that was claimed: at a start nobody works on it any more."""
+        ...
+
+    async def claim_webhook_deliveries(
+        self, *, now: int, lease_seconds: int, limit: int, busy: Collection[str]
+    ) -> Sequence[WebhookDelivery]:
+        """Claim up to ``limit`` deliveries for ``lease_seconds``; the claim is durable.
+
+        Claimed are those that are queued and due, that nobody else has claimed, whose webhook is
+        active and not in ``busy``, and whose subject has no earlier one queued for that webhook.
+        No webhook gets more than a fair part of the limit. What could not be delivered in time
+        becomes failed.
+        """
+        ...
+
+    async def webhook_deliveries(
+        self, *, webhook_id: str, before: str | None, limit: int
+    ) -> Sequence[tuple[WebhookDelivery, Sequence[WebhookAttempt]]]:
+        """Return deliveries with their attempts, newest first, older than event id ``before``."""
+        ...
+
+    async def webhook_delivery(
+        self, *, webhook_id: str, event_id: str
+    ) -> tuple[WebhookDelivery, Sequence[WebhookAttempt]] | None:
+        """Return a delivery with its attempts, oldest first."""
         ...
 
     async def answer(self, *, integrator_id: str, path: str, key: str) -> IdempotentAnswer | None:
@@ -204,7 +253,10 @@ class Store(Protocol):
         ...
 
     async def prune(self, *, requests_before: int, events_before: int, answers_before: int) -> int:
-        """Delete what ended, happened or was answered before these times; return how much."""
+        """Delete what ended, happened or was answered before these times; return how much.
+
+        An event goes with its deliveries to webhooks, once none of them can still be delivered.
+        """
         ...
 
     async def check(self) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope
@@ -49,11 +49,15 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
-    """An event for an integrator: ``id`` is a UUIDv7, ``body`` the webhook body (PROTOCOL §10)."""
+    """An event for an integrator: ``id`` is a UUIDv7, ``body`` the webhook body (PROTOCOL §10).
+
+    ``subject`` is what it is about: the id of a request or webhook, or a device's fingerprint.
+    """
 
     id: str
     integrator_id: str
     type: str
+    subject: str
     body: bytes
     created_at: int
 
@@ -87,6 +91,13 @@ class Delivery:
     reason: str | None = None
 
 
+#: For so long after it was queued, or queued again, a delivery to a webhook is tried.
+WEBHOOK_DELIVERY_SECONDS: Final = 86_400
+#: How many attempts of one delivery are kept, the newest.
+MAX_WEBHOOK_ATTEMPTS_KEPT: Final = 50
+#: The type of the event that one webhook is sent because its integrator asked for a test.
+TEST_EVENT: Final = "webhook.test"
+
 WebhookStatus = Literal["active", "disabled"]
 WebhookDeliveryState = Literal["queued", "delivered", "failed"]
 
@@ -97,7 +108,7 @@ class Webhook:
 
     ``events`` are the types that it wants, all where it is empty. ``secret`` is sealed, as is
     ``old_secret``, which signs too until ``old_secret_until``. ``failing_since`` is when the
-    first of the deliveries failed that have failed in a row; ``disabled_reason`` why it gets
+    first of the attempts failed that have failed in a row; ``disabled_reason`` why it gets
     nothing any more. Times in seconds since the epoch.
     """
 
@@ -132,8 +143,10 @@ class WebhookAttempt:
 class WebhookDelivery:
     """One event on its way to one webhook; both together name it.
 
-    ``subject`` is what the event is about, a request's id or a device's fingerprint: of one
-    subject's events the earlier one goes first. ``body`` is the event's.
+    ``subject`` is what the event is about: of one subject's events the earlier one goes first.
+    ``body`` is the event's. It is tried from ``next_at`` on, and no more from ``not_after`` on;
+    ``attempts`` counts the tries since it was queued, or queued again. Who claimed it has it to
+    himself before ``leased_until``. Times in seconds since the epoch.
     """
 
     webhook_id: str

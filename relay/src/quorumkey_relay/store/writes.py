@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         Evidence,
         IdempotentAnswer,
         Stored,
+        Webhook,
+        WebhookAttempt,
+        WebhookDelivery,
     )
 
 
@@ -102,9 +105,13 @@ class AdvanceCounter:
 
 @dataclass(frozen=True, slots=True)
 class AppendEvent:
-    """An event for an integrator's stream and webhooks."""
+    """An event for an integrator's stream and webhooks; a test goes to one webhook alone.
+
+    In the same commit it is queued for each webhook that wants it.
+    """
 
     event: EventRecord
+    only_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,44 @@ class PutDelivery:
     """A new or changed delivery."""
 
     delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class PutWebhook:
+    """A new or changed webhook; of a changed one, what differs from what memory holds is written.
+
+    So what another process has just changed of it stays.
+    """
+
+    webhook: Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteWebhook:
+    """A webhook goes, and nothing is sent to it any more; ``prune`` deletes its deliveries."""
+
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWebhookDelivery:
+    """A delivery that is known is due ``now``, as if it had not been tried, until ``not_after``."""
+
+    webhook_id: str
+    event_id: str
+    now: int
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettleWebhookDelivery:
+    """What became of a claimed delivery: its new state, and the attempt, if there was one.
+
+    The lease ends. One that failed for good stays queued where it was queued again meanwhile.
+    """
+
+    delivery: WebhookDelivery
+    attempt: WebhookAttempt | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +187,10 @@ Write = (
     | AdvanceCounter
     | AppendEvent
     | PutDelivery
+    | PutWebhook
+    | DeleteWebhook
+    | QueueWebhookDelivery
+    | SettleWebhookDelivery
     | KeepAnswer
     | PutSuccession
 )
@@ -149,4 +198,6 @@ Write = (
 
 Commit = tuple[Write, ...]
 # What another process changed: the kind, and which one (its id, fingerprint or event id).
-Change = Literal["integrator", "api_key", "pairing", "device", "event", "succession", "recheck"]
+Change = Literal[
+    "integrator", "api_key", "pairing", "device", "event", "succession", "recheck", "webhook"
+]

@@ -58,6 +58,7 @@ def resolution_event(
         id=mint.uuid7(),
         integrator_id=terms.integrator_id,
         type=f"mpa.{status}",
+        subject=terms.request_id,
         body=encode(body),
         created_at=at,
     )
@@ -83,6 +84,7 @@ def device_event(  # noqa: PLR0913 - the members of the event
         id=mint.uuid7(),
         integrator_id=tie.integrator_id,
         type=kind,
+        subject=device.fingerprint,
         body=encode(body),
         created_at=now,
     )

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from quorumkey_relay.store.protocol import StoreUnavailable
-from quorumkey_relay.store.sqlite import rows
+from quorumkey_relay.store.sqlite import rows, webhook_rows
 from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import DATABASE_NAME, connect, migrate
 from quorumkey_relay.store.writes import (
@@ -22,6 +22,7 @@ from quorumkey_relay.store.writes import (
     PutIntegrator,
     PutPairing,
     PutSuccession,
+    PutWebhook,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.store.sqlite.writer import Statement
 
-AdminWrite = PutIntegrator | PutApiKey | PutPairing | PutDevice | PutSuccession | AppendEvent
+AdminWrite = (
+    PutIntegrator | PutApiKey | PutPairing | PutDevice | PutSuccession | AppendEvent | PutWebhook
+)
 
 
 class AdminStore:
@@ -83,8 +86,9 @@ class AdminStore:
         """Apply all writes or none, durably; raises ``StoreUnavailable``."""
         with self._transaction() as connection:
             for write in writes:
-                statement, change = self._statement(write)
-                connection.execute(*statement)
+                statements, change = self._statements(write)
+                for statement in statements:
+                    connection.execute(*statement)
                 connection.execute(rows.INSERT_CHANGE, change)
 
     def ask_for_recheck(self) -> None:
@@ -93,20 +97,26 @@ class AdminStore:
             change: tuple[Change, str] = ("recheck", "")
             connection.execute(rows.INSERT_CHANGE, change)
 
-    def _statement(self, write: AdminWrite) -> tuple[Statement, tuple[Change, str]]:
+    def _statements(  # noqa: PLR0911 - one case a kind of write
+        self, write: AdminWrite
+    ) -> tuple[list[Statement], tuple[Change, str]]:
         match write:
             case PutIntegrator(integrator=integrator):
                 values = (integrator.id, integrator.name)
-                return (rows.INSERT_INTEGRATOR, values), ("integrator", integrator.id)
+                return [(rows.INSERT_INTEGRATOR, values)], ("integrator", integrator.id)
             case PutApiKey(key=key):
-                return rows.api_key_row(key), ("api_key", key.key_id)
+                return [rows.api_key_row(key)], ("api_key", key.key_id)
             case PutPairing(pairing=pairing):
-                return rows.pairing_row(pairing), ("pairing", pairing.pairing_id)
+                return [rows.pairing_row(pairing)], ("pairing", pairing.pairing_id)
             case PutDevice(device=device):
                 # Everything else of a device is the serving relay's to write.
                 revocation = (device.revoked_at, bytes.fromhex(device.fingerprint))
-                return (rows.REVOKE_DEVICE, revocation), ("device", device.fingerprint)
+                return [(rows.REVOKE_DEVICE, revocation)], ("device", device.fingerprint)
             case AppendEvent(event=event):
-                return rows.event_row(event), ("event", event.id)
+                return webhook_rows.event_rows(write, event.created_at), ("event", event.id)
             case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
-                return (rows.INSERT_SUCCESSION, (envelope, after, since)), ("succession", after)
+                named = (envelope, after, since)
+                return [(rows.INSERT_SUCCESSION, named)], ("succession", after)
+            case PutWebhook(webhook=webhook):
+                # Secrets and the address are the serving relay's to write.
+                return [webhook_rows.status_row(webhook)], ("webhook", webhook.webhook_id)

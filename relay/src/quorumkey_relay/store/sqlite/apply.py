@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
 from quorumkey_relay.store.protocol import Conflict
-from quorumkey_relay.store.sqlite import attestation_rows, delivery_rows, rows
+from quorumkey_relay.store.sqlite import attestation_rows, delivery_rows, rows, webhook_rows
 from quorumkey_relay.store.writes import (
     AdvanceCounter,
     AdvanceRequest,
     AppendEvent,
     BindAppAttestKey,
+    DeleteWebhook,
     KeepAnswer,
     OpenRequest,
     PutApiKey,
@@ -21,6 +22,9 @@ from quorumkey_relay.store.writes import (
     PutIntegrator,
     PutPairing,
     PutSuccession,
+    PutWebhook,
+    QueueWebhookDelivery,
+    SettleWebhookDelivery,
     Write,
 )
 
@@ -30,10 +34,15 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.sqlite.writer import Statement
 
 
+WebhookWrite = (
+    AppendEvent | PutWebhook | DeleteWebhook | QueueWebhookDelivery | SettleWebhookDelivery
+)
+
+
 def apply(  # noqa: C901, PLR0911 - one case a kind of write
-    write: Write, directory: MemoryDirectory, open_requests: OpenRequests, vault: Vault
+    write: Write, directory: MemoryDirectory, open_requests: OpenRequests, vault: Vault, now: int
 ) -> list[Statement]:
-    """Take ``write`` into memory and return its statements."""
+    """Take ``write`` into memory and return its statements; an event is queued from ``now`` on."""
     match write:
         case AdvanceRequest():
             return _advance(write, directory, open_requests)
@@ -43,8 +52,14 @@ def apply(  # noqa: C901, PLR0911 - one case a kind of write
             sealed = None if code is None else vault.seal(code.encode())
             numbers = [directory.number(device) for device in stored.terms.seats]
             return rows.request_rows(slot.number, stored, numbers, sealed)
-        case AppendEvent(event=event):
-            return [rows.event_row(event)]
+        case (
+            AppendEvent()
+            | PutWebhook()
+            | DeleteWebhook()
+            | QueueWebhookDelivery()
+            | SettleWebhookDelivery()
+        ):
+            return _tell(write, directory, now)
         case PutDelivery(delivery=delivery):
             return [delivery_rows.delivery_row(delivery)]
         case KeepAnswer(answer=answer):
@@ -84,6 +99,26 @@ def check(write: Write, directory: MemoryDirectory, open_requests: OpenRequests)
                 raise Conflict(key_id.hex())
         case _:
             pass
+
+
+def _tell(write: WebhookWrite, directory: MemoryDirectory, now: int) -> list[Statement]:
+    match write:
+        case AppendEvent(event=event):
+            # Whoever has no webhook need not have the disk asked for it.
+            if directory.webhooks(event.integrator_id):
+                return webhook_rows.event_rows(write, now)
+            return [webhook_rows.event_row(event)]
+        case PutWebhook(webhook=webhook):
+            known = directory.webhook(webhook.webhook_id)
+            directory.put_webhook(webhook)
+            return webhook_rows.webhook_rows(webhook, known)
+        case DeleteWebhook(webhook_id=webhook_id):
+            directory.drop_webhook(webhook_id)
+            return [(webhook_rows.DELETE_WEBHOOK, (webhook_id,))]
+        case QueueWebhookDelivery():
+            return [webhook_rows.queue_row(write)]
+        case SettleWebhookDelivery():
+            return webhook_rows.settle_rows(write)
 
 
 def _prove(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         Integrator,
         Pairing,
     )
-    from quorumkey_relay.store.records import Stored
+    from quorumkey_relay.store.records import Stored, Webhook
 
 # Answers that come just after the end are judged without reading the request again.
 RECENT_REQUESTS: Final = 2_048
@@ -46,6 +46,8 @@ class MemoryDirectory:
         self.codes: dict[bytes, Pairing] = {}
         self.device_numbers: dict[str, int] = {}
         self.app_attest_keys: dict[bytes, BoundAppAttestKey] = {}
+        self._webhooks: dict[str, Webhook] = {}
+        self._webhooks_of: dict[str, dict[str, Webhook]] = {}
 
     def integrator(self, integrator_id: str) -> Integrator | None:
         """Return an integrator by id."""
@@ -66,6 +68,38 @@ class MemoryDirectory:
     def app_attest_key(self, key_id: bytes) -> BoundAppAttestKey | None:
         """Return an App Attest key by its id."""
         return self.app_attest_keys.get(key_id)
+
+    def webhook(self, webhook_id: str) -> Webhook | None:
+        """Return a webhook by id."""
+        return self._webhooks.get(webhook_id)
+
+    def webhooks(self, integrator_id: str) -> list[Webhook]:
+        """Return an integrator's webhooks, oldest first."""
+        return list(self._webhooks_of.get(integrator_id, {}).values())
+
+    def put_webhook(self, webhook: Webhook) -> None:
+        """Take a new or changed webhook."""
+        self._webhooks[webhook.webhook_id] = webhook
+        self._webhooks_of.setdefault(webhook.integrator_id, {})[webhook.webhook_id] = webhook
+
+    def take_webhook(self, webhook: Webhook) -> None:
+        """Take what another process may change of a webhook: whether it is disabled."""
+        known = self._webhooks.get(webhook.webhook_id)
+        if known is not None:
+            self.put_webhook(
+                replace(
+                    known,
+                    status=webhook.status,
+                    disabled_reason=webhook.disabled_reason,
+                    failing_since=webhook.failing_since,
+                )
+            )
+
+    def drop_webhook(self, webhook_id: str) -> None:
+        """Forget a webhook."""
+        webhook = self._webhooks.pop(webhook_id, None)
+        if webhook is not None:
+            del self._webhooks_of[webhook.integrator_id][webhook_id]
 
     def bind(self, key: BoundAppAttestKey) -> BoundAppAttestKey:
         """Take a new App Attest key; answers it with the counter that is known already."""

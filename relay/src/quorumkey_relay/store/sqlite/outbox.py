@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quorumkey_relay.store.sqlite.delivery_rows import RELEASE_DELIVERIES, claim_rows
+from quorumkey_relay.store.sqlite.webhook_rows import RELEASE_WEBHOOK_DELIVERIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -44,4 +45,4 @@ class OutboxStore:
 
     async def release_leases(self) -> None:
         """Let go of all that was claimed: at a start nobody works on it any more."""
-        await self._writer.submit((), [(RELEASE_DELIVERIES, ())])
+        await self._writer.submit((), [(RELEASE_DELIVERIES, ()), (RELEASE_WEBHOOK_DELIVERIES, ())])

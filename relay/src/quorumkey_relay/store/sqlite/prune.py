@@ -24,8 +24,17 @@ _BY_REQUEST: Final = (
     "DELETE FROM deliveries WHERE request = ?",
     "DELETE FROM requests WHERE id = ?",
 )
-_EVENTS: Final = (
-    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE created_at < ? LIMIT ?)"
+_BY_EVENT: Final = (
+    (
+        "DELETE FROM webhook_attempts WHERE (webhook, event) IN"
+        " (SELECT webhook, event FROM webhook_deliveries WHERE event = ?)"
+    ),
+    "DELETE FROM webhook_deliveries WHERE event = ?",
+    "DELETE FROM events WHERE id = ?",
+)
+_BY_DELIVERY: Final = (
+    "DELETE FROM webhook_attempts WHERE webhook = ? AND event = ?",
+    "DELETE FROM webhook_deliveries WHERE webhook = ? AND event = ?",
 )
 _ANSWERS: Final = (
     "DELETE FROM answers WHERE (integrator_id, path, key) IN"
@@ -40,12 +49,14 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
     requests_before: int,
     events_before: int,
     answers_before: int,
+    now: int,
     forget: Callable[[Collection[int]], None],
 ) -> int:
     """Delete requests that ended, events that happened and answers given before these times.
 
-    ``forget`` is told the row numbers of requests that went. Returns how many requests, events
-    and answers went.
+    An event stays while it may still be delivered to a webhook at ``now``; deliveries to webhooks
+    that are gone go too. ``forget`` is told the row numbers of requests that went. Returns how
+    many requests, events and answers went.
     """
     gone = 0
     while old := reader.finished_before(requests_before, PRUNE_BATCH_REQUESTS):
@@ -67,10 +78,13 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
         await writer.submit((), statements)
         forget({number for number, _ in old})
         gone += len(old)
-    while count := reader.older_than("events", events_before, PRUNE_BATCH_ROWS):
-        await writer.submit((), [(_EVENTS, (events_before, PRUNE_BATCH_ROWS))])
-        gone += count
-    while count := reader.older_than("answers", answers_before, PRUNE_BATCH_ROWS):
+    oldest = reader.webhooks.prunable_events
+    while events := oldest(before=events_before, now=now, limit=PRUNE_BATCH_ROWS):
+        await writer.submit((), [(sql, [(event,) for event in events]) for sql in _BY_EVENT])
+        gone += len(events)
+    while left := reader.webhooks.abandoned(PRUNE_BATCH_ROWS):
+        await writer.submit((), [(sql, list(left)) for sql in _BY_DELIVERY])
+    while count := reader.answers_before(answers_before, PRUNE_BATCH_ROWS):
         await writer.submit((), [(_ANSWERS, (answers_before, PRUNE_BATCH_ROWS))])
         gone += count
     return gone

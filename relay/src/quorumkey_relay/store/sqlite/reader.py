@@ -8,7 +8,7 @@ hand-over to another thread.
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.identity.principals import (
@@ -21,14 +21,16 @@ from quorumkey_relay.identity.principals import (
 )
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.records import (
+    TEST_EVENT,
     EventRecord,
     Evidence,
     IdempotentAnswer,
     Stored,
     Summary,
 )
-from quorumkey_relay.store.sqlite import attestation_rows, rows
+from quorumkey_relay.store.sqlite import attestation_rows, rows, webhook_rows
 from quorumkey_relay.store.sqlite.delivery_rows import DeliveryReader
+from quorumkey_relay.store.sqlite.webhook_reader import WebhookReader
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,6 +55,7 @@ class Reader:
         self._connection = connection
         self._vault = vault
         self.outbox = DeliveryReader(self._all)
+        self.webhooks = WebhookReader(self._all)
 
     def _all(self, sql: str, values: dict[str, object] | tuple[object, ...]) -> list[sqlite3.Row]:
         try:
@@ -301,17 +304,16 @@ class Reader:
                 return None
             start = row["id"]
         found = self._all(
-            "SELECT event_id AS id, integrator_id, type, body, created_at FROM events"
-            " WHERE integrator_id = ? AND id > ? ORDER BY events.id LIMIT ?",
-            (integrator_id, start, limit),
+            f"SELECT {webhook_rows.EVENT_COLUMNS} FROM events"
+            " WHERE integrator_id = ? AND id > ? AND type != ? ORDER BY events.id LIMIT ?",
+            (integrator_id, start, TEST_EVENT, limit),
         )
         return [EventRecord(**row) for row in found]
 
     def event(self, event_id: str) -> EventRecord | None:
         """Return an event by id."""
         row = self._one(
-            "SELECT event_id AS id, integrator_id, type, body, created_at FROM events"
-            " WHERE event_id = ?",
+            f"SELECT {webhook_rows.EVENT_COLUMNS} FROM events WHERE event_id = ?",
             (event_id,),
         )
         return None if row is None else EventRecord(**row)
@@ -354,13 +356,9 @@ class Reader:
         )
         return [(row["id"], row["payload"]) for row in found]
 
-    def older_than(self, table: Literal["events", "answers"], before: int, limit: int) -> int:
-        """Return how many rows, up to ``limit``, were created before ``before``."""
-        found = self._all(
-            f"SELECT 1 FROM {table} WHERE created_at < ? LIMIT ?",
-            (before, limit),
-        )
-        return len(found)
+    def answers_before(self, before: int, limit: int) -> int:
+        """Return how many answers, up to ``limit``, were given before ``before``."""
+        return len(self._all("SELECT 1 FROM answers WHERE created_at < ? LIMIT ?", (before, limit)))
 
     def close(self) -> None:
         """Close the connection."""

@@ -17,7 +17,6 @@ from quorumkey.protocol import (
 from quorumkey_relay.domain.model import Ballot, State, Status, Terms, terms_of
 from quorumkey_relay.identity.principals import ApiKey, Device, Pairing
 from quorumkey_relay.store.records import (
-    EventRecord,
     Evidence,
     IdempotentAnswer,
     Stored,
@@ -102,9 +101,6 @@ VOID_DECISION: Final = (
 UPSERT_WRONG_CODE: Final = (
     "INSERT INTO wrong_codes (request, device, tries) VALUES (?, ?, ?)"
     " ON CONFLICT (request, device) DO UPDATE SET tries = excluded.tries"
-)
-INSERT_EVENT: Final = (
-    "INSERT INTO events (event_id, integrator_id, type, body, created_at) VALUES (?, ?, ?, ?, ?)"
 )
 INSERT_ANSWER: Final = (
     "INSERT INTO answers (integrator_id, path, key, body_digest, answer, created_at)"
@@ -230,14 +226,6 @@ def device_row(number: int, device: Device) -> Statement:
             device.push_faults,
             device.revoked_at,
         ),
-    )
-
-
-def event_row(event: EventRecord) -> Statement:
-    """Return the statement that stores an event."""
-    return (
-        INSERT_EVENT,
-        (event.id, event.integrator_id, event.type, event.body, event.created_at),
     )
 
 

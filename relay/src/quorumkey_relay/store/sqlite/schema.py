@@ -129,11 +129,15 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE deliveries ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE deliveries ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE deliveries ADD COLUMN leased_until INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX deliveries_queued;
+    CREATE INDEX deliveries_queued
+      ON deliveries (next_at, leased_until, not_after) WHERE state = 'queued';
+    ALTER TABLE events ADD COLUMN subject TEXT NOT NULL DEFAULT '';
     CREATE TABLE webhooks (
-      id INTEGER PRIMARY KEY, webhook_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
-      url TEXT NOT NULL, events TEXT NOT NULL, secret BLOB NOT NULL, created_at INTEGER NOT NULL,
-      status TEXT NOT NULL, old_secret BLOB, old_secret_until INTEGER NOT NULL,
-      failing_since INTEGER, disabled_reason TEXT
+      id INTEGER PRIMARY KEY AUTOINCREMENT, webhook_id TEXT NOT NULL UNIQUE,
+      integrator_id TEXT NOT NULL, url TEXT NOT NULL, events TEXT NOT NULL,
+      secret BLOB NOT NULL, created_at INTEGER NOT NULL, status TEXT NOT NULL, old_secret BLOB,
+      old_secret_until INTEGER NOT NULL, failing_since INTEGER, disabled_reason TEXT
     );
     CREATE INDEX webhooks_of_integrator ON webhooks (integrator_id, id);
     CREATE TABLE webhook_deliveries (
@@ -142,7 +146,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
       leased_until INTEGER NOT NULL, attempts INTEGER NOT NULL, state TEXT NOT NULL,
       PRIMARY KEY (webhook, event)
     ) WITHOUT ROWID;
-    CREATE INDEX webhook_deliveries_queued ON webhook_deliveries (next_at) WHERE state = 'queued';
+    CREATE INDEX webhook_deliveries_queued
+      ON webhook_deliveries (webhook, next_at) WHERE state = 'queued';
     CREATE INDEX webhook_deliveries_in_order
       ON webhook_deliveries (webhook, subject, event) WHERE state = 'queued';
     CREATE INDEX webhook_deliveries_of_event ON webhook_deliveries (event);

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Final, cast
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite.apply import apply, check
+from quorumkey_relay.store.sqlite.changes import take_change
 from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
 from quorumkey_relay.store.sqlite.outbox import OutboxStore
 from quorumkey_relay.store.sqlite.prune import prune
 from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import MARK_FILE, connect, migrate
+from quorumkey_relay.store.sqlite.webhook_queue import WebhookQueue
 from quorumkey_relay.store.sqlite.writer import Statement, Writer, WriterCounters
 from quorumkey_relay.store.writes import AppendEvent, Change, Commit
 
@@ -55,7 +57,7 @@ def _complain(error: Exception) -> None:
     )
 
 
-class SqliteStore(OutboxStore):
+class SqliteStore(OutboxStore, WebhookQueue):
     """One data directory, served by this process alone."""
 
     def __init__(
@@ -67,6 +69,7 @@ class SqliteStore(OutboxStore):
         on_transaction: Callable[[int, float], None] = _nobody,
     ) -> None:
         """Remember where; ``start`` opens it. ``on_transaction`` hears sizes and seconds."""
+        super().__init__()
         self._on_transaction = on_transaction
         self._data_dir = data_dir
         self._vault = vault
@@ -144,6 +147,8 @@ class SqliteStore(OutboxStore):
             directory.devices[device.fingerprint] = device
         for pairing in self._reader.current_pairings(self._clock.now()):
             directory.put_pairing(pairing)
+        for webhook in self._reader.webhooks.webhooks():
+            directory.put_webhook(webhook)
         directory.app_attest_keys = {key.key_id: key for key in self._reader.app_attest_keys()}
         for number, stored in self._reader.open_requests():
             open_requests.insert(Slot(number, stored))
@@ -168,8 +173,9 @@ class SqliteStore(OutboxStore):
         for write in writes:
             check(write, self._directory, self._open)
         statements: list[Statement] = []
+        now = self._clock.now()
         for write in writes:
-            statements += apply(write, self._directory, self._open, self._vault)
+            statements += apply(write, self._directory, self._open, self._vault, now)
         return self._writer.submit(writes, statements)
 
     def _durable(self, commit: Commit) -> None:
@@ -221,23 +227,9 @@ class SqliteStore(OutboxStore):
             return  # it is looked for again in a moment
 
     def _take(self, kind: Change, key: str) -> None:
-        if kind == "integrator":
-            found = {integrator.id: integrator for integrator in self._reader.integrators()}
-            self._directory.integrators = found
-        elif kind == "api_key":
-            self._directory.api_keys = {k.digest: k for k in self._reader.api_keys()}
-        elif kind == "pairing":
-            pairing = self._reader.pairing(key)
-            if pairing is not None:
-                self._directory.put_pairing(pairing)
-        elif kind == "device":
-            device = self._reader.device(key)
-            if device is not None:
-                self._directory.take_device(device[1])
-        elif kind == "event":
-            event = self._reader.event(key)
-            if event is not None:
-                self._durable((AppendEvent(event),))
+        take_change(kind, key, reader=self._reader, directory=self._directory)
+        if kind == "event" and (event := self._reader.event(key)) is not None:
+            self._durable((AppendEvent(event),))
         for listener in self._change_listeners:
             listener(kind, key)
 
@@ -370,6 +362,7 @@ class SqliteStore(OutboxStore):
             requests_before=requests_before,
             events_before=events_before,
             answers_before=answers_before,
+            now=self._clock.now(),
             forget=self._forget,
         )
 
