@@ -113,6 +113,7 @@ FIELDS: Final[dict[str, Callable[[object], bool]]] = {
     "request_id": _uuid,
     "pairing_id": _uuid,
     "event_id": _uuid,
+    "webhook_id": _uuid,
     "device": _fingerprint,
     "relay": _fingerprint,
     # work
