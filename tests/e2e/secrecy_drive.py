@@ -86,7 +86,7 @@ def addresses(caller: Caller) -> list[Json]:
         },
         {
             "channel": "webpush",
-            "endpoint": f"https://push.example.com/{plant('endpoint')}",
+            "endpoint": f"https://updates.push.services.mozilla.com/{plant('endpoint')}",
             "p256dh": keep("p256dh", uncompressed()),
             "auth": keep("auth", b64url_encode(bytes.fromhex(token_hex(16)))),
         },

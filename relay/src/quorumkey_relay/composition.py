@@ -12,6 +12,7 @@ from quorumkey_relay.attestation.policies import CurrentVerifier
 from quorumkey_relay.channels import push_channels
 from quorumkey_relay.delivery.challenges import Challenges
 from quorumkey_relay.delivery.plan import DeliveryPlan
+from quorumkey_relay.delivery.push.services import ServedAddresses
 from quorumkey_relay.delivery.websocket import Announcer, WebSocketChannel
 from quorumkey_relay.delivery.worker import Worker
 from quorumkey_relay.identity.nonces import Nonces
@@ -31,7 +32,7 @@ from quorumkey_relay.usecases.inbox import Inbox
 from quorumkey_relay.usecases.info import DescribeRelay
 from quorumkey_relay.usecases.pair import CreatePairing, PreviewPairing, ReadPairing
 from quorumkey_relay.usecases.ports import Policy
-from quorumkey_relay.usecases.push import SetPush
+from quorumkey_relay.usecases.push import PushAddresses, SetPush
 from quorumkey_relay.usecases.read import (
     CancelRequest,
     ListRequests,
@@ -99,7 +100,6 @@ def compose(base: Foundations) -> Parts:
         base.mint,
         base.keys,
     )
-    vault = base.vault
     policy = policy_of(settings)
     device_limit = RateLimiter(per_minute=settings.rate_device, monotonic=clock.monotonic)
     nonces = Nonces(mint, limit=settings.max_nonces)
@@ -109,6 +109,7 @@ def compose(base: Foundations) -> Parts:
     plan = DeliveryPlan(
         store=store, presence=base.hub, channels={channel.name for channel in channels}
     )
+    addresses = PushAddresses(base.vault, ServedAddresses.of(settings))
     authenticate = Authenticator(
         store=store,
         clock=clock,
@@ -171,7 +172,7 @@ def compose(base: Foundations) -> Parts:
             clock=clock,
             mint=mint,
             keys=keys,
-            vault=vault,
+            addresses=addresses,
             nonces=nonces,
             policy=policy,
             attestor=AttestEnrollment(policy=policy, verifier=base.verifier),
@@ -195,7 +196,9 @@ def compose(base: Foundations) -> Parts:
             device_limit=device_limit,
             decided=base.metrics.decided,
         ),
-        set_push=SetPush(store=store, vault=vault, authenticate=authenticate),
+        set_push=SetPush(
+            store=store, clock=clock, addresses=addresses, plan=plan, authenticate=authenticate
+        ),
         unpair=UnpairDevice(standing=standing, authenticate=authenticate),
         info=DescribeRelay(clock=clock, keys=keys, policy=policy),
         watch_events=WatchEvents(store=store, bulletin=base.bulletin),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.relay.simulator import (
     ACME,
     SimDevice,
@@ -32,13 +34,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-POINT = PrivateKey.generate().public_key
+POINT = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+)
 ADDRESSES: list[PushAddress] = [
     ApnsAddress(token="ab" * 32, topic="example.approver", environment="sandbox"),
     FcmAddress(token="a-token:of_fcm"),
     WebPushAddress(
-        endpoint="https://push.example/v1/abc",
-        p256dh=b64url_encode(b"\x04" + bytes(64)),
+        endpoint="https://updates.push.services.mozilla.com/v1/abc",
+        p256dh=b64url_encode(POINT),
         auth=b64url_encode(bytes(16)),
     ),
 ]
@@ -68,7 +74,7 @@ async def test_an_address_is_kept_sealed(sim: Simulator, new: PushAddress) -> No
 
     assert (None, new.channel) == (answer, stored(sim, alice).push_channel)
     assert new.to_json() == address(sim, alice)
-    for secret in ("ab" * 32, "a-token:of_fcm", "push.example"):
+    for secret in ("ab" * 32, "a-token:of_fcm", "services.mozilla"):
         assert secret.encode() not in sim.on_disk()
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from quorumkey_relay.domain.lifecycle import status_at
+from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.records import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from quorumkey_relay.identity.principals import Device
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.records import DeliveryKind, Stored
     from quorumkey_relay.usecases.ports import Presence
@@ -45,6 +48,26 @@ class DeliveryPlan:
             device = self.store.directory.device(fingerprint)
             if device is not None and device.push_channel in self.channels:
                 planned.append(self._delivery(stored, fingerprint, device.push_channel, now))
+        return planned
+
+    async def plan_for_device(self, device: Device, now: int) -> list[Delivery]:
+        """Return what waits for a device that has just given an address.
+
+        What was taken on that channel, or shown to the person, is not sent there again.
+        """
+        if device.push_channel not in self.channels:
+            return []
+        planned: list[Delivery] = []
+        for stored in self.store.pending_for(device.fingerprint):
+            if status_at(stored.terms, stored.state, now) is not Status.PENDING:
+                continue
+            if not device.paired_with(stored.terms.integrator_id):
+                continue
+            delivery = self._delivery(stored, device.fingerprint, device.push_channel, now)
+            known = await self.store.deliveries(stored.terms.request_id)
+            own = next((one for one in known if one.id == delivery.id), None)
+            if own is None or own.state in ("failed", "dropped"):
+                planned.append(delivery)
         return planned
 
     def streamed(self, stored: Stored, device: str, now: int) -> Delivery:

@@ -31,7 +31,6 @@ from quorumkey_relay.usecases.authenticate import (
     wrong_type,
 )
 from quorumkey_relay.usecases.pair import PAIRING_EXPIRED, open_pairing
-from quorumkey_relay.usecases.push import sealed_address
 from quorumkey_relay.usecases.views import EnrolledView, PartyView
 
 if TYPE_CHECKING:
@@ -39,13 +38,13 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.nonces import Nonces
     from quorumkey_relay.identity.relaykeys import RelayKeys
-    from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.attest import Attestor, Verdict
     from quorumkey_relay.usecases.commands import AttestationBody
     from quorumkey_relay.usecases.ports import Policy
+    from quorumkey_relay.usecases.push import PushAddresses
     from quorumkey_relay.usecases.standing import Standing
 
 DEVICE_CONFLICT = Refusal(
@@ -71,7 +70,7 @@ class EnrollDevice:
     clock: Clock
     mint: Mint
     keys: RelayKeys
-    vault: Vault
+    addresses: PushAddresses
     nonces: Nonces
     policy: Policy
     attestor: Attestor
@@ -119,7 +118,7 @@ class EnrollDevice:
         if refused is not None:
             return refused
         if push is not None:
-            addressed = self._with_push(device, said, push)
+            addressed = self._with_push(device, said, push, now)
             if isinstance(addressed, Refusal):
                 return addressed
             device = addressed
@@ -216,7 +215,7 @@ class EnrollDevice:
         )
 
     def _with_push(
-        self, device: Device, enrollment: Enrollment, envelope: Envelope
+        self, device: Device, enrollment: Enrollment, envelope: Envelope, now: int
     ) -> Device | Refusal:
         if envelope.payload_type != media_type(Kind.PUSH):
             return wrong_type(media_type(Kind.PUSH))
@@ -235,9 +234,8 @@ class EnrollDevice:
             return OTHER_PUSH
         if not device.counter_moved(verified.sign_count):
             return STALE_COUNTER
-        channel, sealed = sealed_address(said.push, self.vault)
-        count = verified.sign_count or device.sign_count
-        return replace(device, push_channel=channel, push=sealed, sign_count=count)
+        device = replace(device, sign_count=verified.sign_count or device.sign_count)
+        return self.addresses.given(device, said.push, now=now)
 
 
 def _unfit(

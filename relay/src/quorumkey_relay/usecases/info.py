@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribeRelay:
-    """The relay's key, its successions and what passkeys are for."""
+    """The relay's key, its successions, what passkeys are for, and how browsers subscribe.
+
+    ``web_push_key`` is the VAPID public key, None where no browser is notified.
+    """
 
     clock: Clock
     keys: RelayKeys
     policy: Policy
+    web_push_key: str | None = None
 
     async def __call__(self) -> InfoView:
         """Return ``GET /v1/info``."""
@@ -45,5 +49,6 @@ class DescribeRelay:
             webauthn=webauthn,
             successions=[msgspec.Raw(envelope) for envelope in self.keys.successions],
             time=format_time(now),
+            web_push_key=self.web_push_key or UNSET,
             unsafe_test_root=True if self.policy.unsafe_test_root else UNSET,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
-    from quorumkey.protocol import PasskeyPolicy
+    from quorumkey.protocol import PasskeyPolicy, PushAddress
 
 
 class Limiter(Protocol):
@@ -24,6 +24,14 @@ class Presence(Protocol):
 
     def connected(self, device: str) -> bool:
         """Say whether a device has an open stream."""
+        ...
+
+
+class PushRules(Protocol):
+    """Which push addresses this relay can serve."""
+
+    def problem(self, address: PushAddress) -> str | None:
+        """Return why an address cannot be taken, a sentence without secrets; None if it can."""
         ...
 
 

@@ -188,7 +188,10 @@ class WebAuthnSettingsView(Struct, frozen=True):
 
 
 class InfoView(Struct, frozen=True):
-    """``GET /v1/info`` (§2)."""
+    """``GET /v1/info`` (§2).
+
+    ``web_push_key`` is what browsers subscribe with: a P-256 point, 65 bytes, base64url.
+    """
 
     relay: str
     relay_public_key: str
@@ -199,4 +202,5 @@ class InfoView(Struct, frozen=True):
     webauthn: WebAuthnSettingsView
     successions: list[Raw]
     time: str
+    web_push_key: str | UnsetType = UNSET
     unsafe_test_root: bool | UnsetType = UNSET
