@@ -30,6 +30,18 @@ COMMANDS = [
     ("device", "reattest"),
     ("device", "whoami"),
     ("device", "unpair"),
+    ("device", "push"),
+    ("device", "open"),
+    ("webhook", "create"),
+    ("webhook", "list"),
+    ("webhook", "show"),
+    ("webhook", "rotate"),
+    ("webhook", "disable"),
+    ("webhook", "enable"),
+    ("webhook", "delete"),
+    ("webhook", "test"),
+    ("webhook", "deliveries"),
+    ("webhook", "resend"),
     ("webhook", "verify"),
 ]
 

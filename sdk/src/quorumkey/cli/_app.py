@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from quorumkey.cli import _device, _device_requests, _reads, _request, _verify
+from quorumkey.cli import (
+    _device,
+    _device_push,
+    _device_requests,
+    _reads,
+    _request,
+    _verify,
+    _webhooks,
+)
 from quorumkey.cli._arguments import UsageError
 from quorumkey.cli._output import FAILED, INTERRUPTED, USAGE, say_error
 from quorumkey.errors import ConfigurationError, QuorumkeyError, ReceiptRefused
@@ -34,14 +42,19 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     device = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for part in (_device.app, _device_requests.app):
+    for part in (_device.app, _device_requests.app, _device_push.app):
         device.add_typer(_described(part))
     webhook = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    webhook.add_typer(_described(_verify.webhook))
+    for part in (_webhooks.app, _verify.webhook):
+        webhook.add_typer(_described(part))
     for part in (_request.app, _reads.app, _verify.app):
         app.add_typer(_described(part))
     app.add_typer(device, name="device", help="The software device: enrol, listen, show, answer.")
-    app.add_typer(webhook, name="webhook", help="Webhooks: check what was received.")
+    app.add_typer(
+        webhook,
+        name="webhook",
+        help="Webhooks: make them, look at deliveries, check one.",
+    )
     return app
 
 

@@ -24,6 +24,7 @@ from quorumkey.cli._device_options import (
     pictogram_of,
     run_device,
 )
+from quorumkey.cli._device_push import PushOption, push_address_of
 from quorumkey.cli._output import FAILED, Output, confirm, say_error
 from quorumkey.cli._request_text import party_text
 from quorumkey.device import SoftwareDevice, visible
@@ -70,6 +71,7 @@ def enroll(  # noqa: PLR0913 - one argument for each option
     relay: RelayOption = None,
     http_host: HttpHostOption = None,
     attestation_command: AttestationCommandOption = None,
+    push: PushOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,6 +94,7 @@ def enroll(  # noqa: PLR0913 - one argument for each option
         pairing = sys.stdin.readline(_MAX_LINK_CHARS).strip()
     out = Output(as_json=as_json)
     attest = None if attestation_command is None else attest_by(attestation_command)
+    address = None if push is None else push_address_of(push)
     device = device_at(home, relay, http_host)
     preview = asyncio.run(device.preview(pairing))
     _show_preview(out, preview)
@@ -100,7 +103,7 @@ def enroll(  # noqa: PLR0913 - one argument for each option
         raise typer.Exit(FAILED)
 
     async def work(device: SoftwareDevice) -> Enrolled:
-        return await device.enroll(pairing, preview=preview, attest=attest)
+        return await device.enroll(pairing, preview=preview, attest=attest, push=address)
 
     enrolled = run_device(device, work)
     out.json(
