@@ -1,0 +1,161 @@
+"""A stand-in's door: a loopback port, TLS, and HTTP/2 or HTTP/1.1 by ALPN."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from quorumkey_relay.standins.exchange import Caller
+from quorumkey_relay.standins.http1 import Http1Connection
+from quorumkey_relay.standins.http2 import Http2Connection
+
+if TYPE_CHECKING:
+    import ssl
+
+    from quorumkey_relay.standins.exchange import Service
+    from quorumkey_relay.standins.faults import Faults
+    from quorumkey_relay.standins.ledger import Counters, Ledger
+
+_BACKLOG: Final = 1_024
+
+
+class _Connection(Protocol):
+    """What the door knows of a connection."""
+
+    def lose(self) -> None:
+        """End it at once, without a word."""
+        ...
+
+    def go_away(self, *, reason: str | None = None) -> None:
+        """End it gracefully."""
+        ...
+
+
+class Front:
+    """Listens for one service and keeps its connections."""
+
+    def __init__(
+        self, service: Service, ledger: Ledger, faults: Faults, tls: ssl.SSLContext | None
+    ) -> None:
+        """Prepare; without ``tls`` it serves plain HTTP/1.1."""
+        self.service = service
+        self.faults = faults
+        self._ledger = ledger
+        self._tls = tls
+        self._connections: set[_Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._address = ("", 0)
+        self._number = 0
+        self._changing: asyncio.Task[None] | None = None
+
+    @property
+    def counters(self) -> Counters:
+        """The service's counters."""
+        return self._ledger.counters
+
+    @property
+    def port(self) -> int:
+        """The port that was taken."""
+        return self._address[1]
+
+    def changed(self) -> None:
+        """Tell those who wait that a counter changed."""
+        self._ledger.changed()
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen; port 0 takes a free one, which it keeps."""
+        listening = _listening(host, port)
+        self._address = (host, cast("int", listening.getsockname()[1]))
+        await self._serve(listening)
+        self.faults.on_change = self._follow
+
+    async def close(self) -> None:
+        """Stop listening and lose every connection."""
+        self.faults.on_change = None
+        if self._changing is not None:
+            await self._changing
+        self._shut()
+        # Transports end in later turns of the loop.
+        await self._ledger.until(lambda counters: counters.open_connections == 0)
+
+    def lose_connections(self) -> None:
+        """Lose every connection that stands, without a word."""
+        for connection in list(self._connections):
+            connection.lose()
+
+    def go_away(self, *, reason: str | None = None) -> None:
+        """End every connection that stands gracefully."""
+        for connection in list(self._connections):
+            connection.go_away(reason=reason)
+
+    # ------------------------------------------------------------ connections
+
+    def arrived(self, connection: _Connection) -> Caller:
+        """Take note of a connection."""
+        self._connections.add(connection)
+        self.counters.connections += 1
+        self.counters.open_connections += 1
+        self._number += 1
+        self._ledger.changed()
+        return Caller(self._number)
+
+    def left(self, connection: _Connection) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+        self.counters.open_connections -= 1
+        self._ledger.changed()
+
+    # ------------------------------------------------------------ listening
+
+    async def _serve(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Door(self), sock=listening, ssl=self._tls, backlog=_BACKLOG
+        )
+
+    def _shut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.lose_connections()
+
+    def _follow(self) -> None:
+        """Refuse connections while the faults say so."""
+        if self.faults.is_down and self._server is not None:
+            self._shut()
+        elif not self.faults.is_down and self._server is None and self._changing is None:
+            listening = _listening(*self._address)  # at once: who connects now waits
+            self._changing = asyncio.get_running_loop().create_task(self._reopen(listening))
+
+    async def _reopen(self, listening: socket.socket) -> None:
+        await self._serve(listening)
+        self._changing = None
+        self._follow()
+
+
+class _Door(asyncio.Protocol):
+    """Hands a connection over to the protocol that its handshake chose."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        made = cast("asyncio.Transport", transport)
+        tls = cast("ssl.SSLObject | None", made.get_extra_info("ssl_object"))
+        kind = Http2Connection if tls and tls.selected_alpn_protocol() == "h2" else Http1Connection
+        made.set_protocol(kind(self._front, made))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    except OSError:
+        listening.close()
+        raise
+    return listening
