@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from quorumkey_relay.delivery.egress_url import EgressRefused, Target, read_url
 from quorumkey_relay.delivery.public_addresses import refusal_of
@@ -35,6 +35,14 @@ MAX_KNOWN_HOSTS: Final = 4_096
 #: How many of a host's addresses are tried for one call; all of them are judged.
 MAX_TRIED_ADDRESSES: Final = 4
 MAX_CLIENTS: Final = 256
+
+
+class Connect(Protocol):
+    """Makes a client that reaches ``host`` at ``address`` and nowhere else."""
+
+    def __call__(self, *, host: str, address: str, roots: bytes | None) -> HttpClient:
+        """Return a client, which is closed by whoever asked for it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +69,14 @@ class Egress:
         unsafe_hosts: frozenset[str] = frozenset(),
         roots: bytes | None = None,
         resolve: Resolve | None = None,
+        connect: Connect = pinned_client,
     ) -> None:
         """Start without connections."""
         self._clock = clock
         self._unsafe_hosts = unsafe_hosts
         self._roots = roots
         self._resolve = SystemResolver() if resolve is None else resolve
+        self._connect = connect
         self._known: OrderedDict[str, _Addresses] = OrderedDict()
         self._lookups: dict[str, asyncio.Task[_Addresses]] = {}
         self._clients: OrderedDict[tuple[str, int, str], HttpClient] = OrderedDict()
@@ -106,6 +116,7 @@ class Egress:
                 if error.processed is not False or error.reason == "broken":
                     raise
                 failed = error  # no connection came about: the next address may answer
+                self._put_last(target.host, address)
         raise failed
 
     async def close(self) -> None:
@@ -158,13 +169,20 @@ class Egress:
             known = _Addresses(
                 self._clock.monotonic() + ADDRESSES_FRESH_SECONDS, refused=refused.reason
             )
-        except (OSError, TimeoutError):
+        except (OSError, ValueError):  # no answer in time is an OSError too
             known = _Addresses(self._clock.monotonic() + FAILED_LOOKUP_SECONDS, is_known=False)
         self._known[host] = known
         self._known.move_to_end(host)
         while len(self._known) > MAX_KNOWN_HOSTS:
             self._known.popitem(last=False)
         return known
+
+    def _put_last(self, host: str, address: str) -> None:
+        """Have an address that did not answer tried after the host's others."""
+        known = self._known.get(host)
+        if known is not None and address in known.may_call:
+            others = tuple(one for one in known.may_call if one != address)
+            self._known[host] = replace(known, may_call=(*others, address))
 
     def _judge(self, host: str, found: tuple[str, ...]) -> tuple[str, ...]:
         """Return the addresses in one spelling; raises ``EgressRefused`` if one is not public."""
@@ -184,7 +202,7 @@ class Egress:
         key = (target.host, target.port, address)
         client = self._clients.get(key)
         if client is None:
-            client = pinned_client(host=target.host, address=address, roots=self._roots)
+            client = self._connect(host=target.host, address=address, roots=self._roots)
             self._clients[key] = client
             if len(self._clients) > MAX_CLIENTS:
                 self._retire(self._clients.popitem(last=False)[1])
