@@ -1,0 +1,284 @@
+"""iPhones and Macs, by Apple's push service: what each answer of Apple's becomes.
+
+Source: developer.apple.com, "Sending notification requests to APNs" and "Handling notification
+responses from APNs". `apns_reasons` says what is done about which answer.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from quorumkey.protocol import ApnsAddress
+from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Rejected, Retry
+from quorumkey_relay.delivery.push.apns_aioapns import AioapnsSender
+from quorumkey_relay.delivery.push.apns_memory import Environments, Pauses
+from quorumkey_relay.delivery.push.apns_reasons import REACTIONS, Reaction, reaction_to
+from quorumkey_relay.delivery.push.apns_sender import HttpSender
+from quorumkey_relay.delivery.push.payload import apns_payload
+from quorumkey_relay.delivery.push.provider_token import ApnsKey, ProviderToken
+from quorumkey_relay.delivery.push.unanswered import unanswered
+from quorumkey_relay.delivery.transport import TransportFailed, extra_roots, http2_client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from quorumkey.protocol import PushAddress
+    from quorumkey.protocol.push_address import ApnsEnvironment
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.channel import Message, Outcome
+    from quorumkey_relay.delivery.push.apns_sender import ApnsSender
+    from quorumkey_relay.delivery.transport import Answer
+    from quorumkey_relay.settings import Settings
+
+SEND_TIMEOUT_SECONDS: Final = 10.0
+#: How often in a row Apple may call a token wrong before it counts as dead.
+TOLERATED_REFUSALS: Final = 1
+_MS_A_SECOND: Final = 1_000
+_OTHER: Final[Mapping[ApnsEnvironment, ApnsEnvironment]] = {
+    "production": "sandbox",
+    "sandbox": "production",
+}
+#: Ids of pushes are UUIDs of version 5 in this namespace, which names nothing else.
+_IDS: Final = uuid.UUID("6f0e7a52-98d1-5b0c-9d0f-2a4f6a1f7c3e")
+
+
+class _Body(msgspec.Struct):
+    """The JSON of a refusal; members that Apple adds are passed over."""
+
+    reason: str = ""
+    timestamp: int | None = None
+
+
+_BODY: Final = msgspec.json.Decoder(_Body)
+
+
+@dataclass(slots=True)
+class _Push:
+    """A push as it goes out next; what was tried already is not tried again."""
+
+    message: Message
+    address: ApnsAddress
+    environment: ApnsEnvironment
+    deadline: float
+    headers: dict[str, str] = field(repr=False)
+    payload: bytes = field(repr=False)
+    connection: int = 0
+    tried: set[Reaction] = field(default_factory=set[Reaction])
+    first_refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """An answer as the table reads it; ``timestamp`` in milliseconds since the epoch."""
+
+    reaction: Reaction
+    reason: str
+    timestamp: int | None
+
+
+class ApnsChannel:
+    """Sends to Apple, and knows what its answers mean."""
+
+    name = "apns"
+
+    def __init__(
+        self,
+        sender: ApnsSender,
+        *,
+        tokens: Mapping[ApnsEnvironment, ProviderToken],
+        topics: frozenset[str],
+        clock: Clock,
+    ) -> None:
+        """Serve the environments that ``tokens`` has, and the apps of ``topics`` (bundle ids)."""
+        self._sender = sender
+        self._tokens = tokens
+        self._topics = topics
+        self._clock = clock
+        self._environments = Environments()
+        self._pauses = Pauses(clock.monotonic)
+
+    def lane(self, address: PushAddress | None) -> str:
+        """Return ``apns/production`` or ``apns/sandbox``."""
+        if isinstance(address, ApnsAddress):
+            return f"apns/{self._environments.of(address.token, address.environment)}"
+        return "apns/production"
+
+    async def send(self, message: Message) -> Outcome:
+        """Send one push; what an answer asks to be done at once is done, each thing once."""
+        address = message.address
+        if not isinstance(address, ApnsAddress):
+            return Rejected("no_address")
+        if address.topic not in self._topics:
+            return Rejected("topic_not_served")
+        environment = self._environments.of(address.token, address.environment)
+        if environment not in self._tokens:
+            return Rejected("environment_not_served")
+        paused_seconds = self._pauses.left(address.token)
+        if paused_seconds:
+            return Retry(paused_seconds, "TooManyRequests")
+        seconds_left = message.delivery.not_after - self._clock.now()
+        if seconds_left <= 0:
+            return Rejected("too_late")
+        return await self._deliver(
+            _Push(
+                message=message,
+                address=address,
+                environment=environment,
+                deadline=self._clock.monotonic() + min(SEND_TIMEOUT_SECONDS, seconds_left),
+                headers=_headers(message, address),
+                payload=apns_payload(message),
+            )
+        )
+
+    async def _deliver(self, push: _Push) -> Outcome:
+        while True:
+            push.headers["authorization"] = self._tokens[push.environment].current()
+            push.connection = self._sender.connection(push.environment)
+            try:
+                answer = await self._sender.send(
+                    push.environment,
+                    push.address.token,
+                    headers=push.headers,
+                    payload=push.payload,
+                    timeout_seconds=push.deadline - self._clock.monotonic(),
+                )
+            except TransportFailed as failure:
+                return unanswered(failure)
+            if answer.status == 200:  # noqa: PLR2004 - HTTP's, and the one that Apple uses
+                return self._accepted(push)
+            verdict = _read(answer)
+            if verdict.reaction in push.tried or not self._remedied(push, verdict):
+                return self._refused(push, verdict)
+            push.tried.add(verdict.reaction)
+
+    def _accepted(self, push: _Push) -> Accepted:
+        token = push.address.token
+        self._environments.accepted(token, push.address.environment, by=push.environment)
+        self._pauses.accepted(token)
+        return Accepted()
+
+    def _remedied(self, push: _Push, verdict: _Verdict) -> bool:
+        """Do what the answer asks for; say whether to send again at once."""
+        again = False
+        match verdict.reaction:
+            case Reaction.OTHER_ENVIRONMENT:
+                other = _OTHER[push.environment]
+                again = other in self._tokens
+                if again:
+                    push.environment, push.first_refusal = other, verdict.reason
+            case Reaction.SIGN_ANEW:
+                # Where it is too soon for that, the old one gets a second chance.
+                self._tokens[push.environment].refused(push.headers["authorization"])
+                again = True
+            case Reaction.SMALLER:
+                smaller = apns_payload(push.message, with_challenge=False)
+                again = len(smaller) < len(push.payload)
+                push.payload = smaller
+            case Reaction.REOPEN:
+                self._sender.reopen(push.environment, push.connection)
+                again = True
+            case Reaction.ELSEWHERE | Reaction.SIGN_LESS:
+                self._sender.reopen(push.environment, push.connection)
+            case _:
+                pass
+        return again
+
+    def _refused(self, push: _Push, verdict: _Verdict) -> Outcome:
+        """Return what an answer means that nothing more is done about now."""
+        reason = verdict.reason
+        outcome: Outcome = Retry(None, reason)
+        match verdict.reaction:
+            case Reaction.OTHER_ENVIRONMENT | Reaction.WRONG_APP:
+                outcome = Rejected(reason, TOLERATED_REFUSALS)
+            case Reaction.GONE:
+                # Without a time nobody knows whether the device has registered again since.
+                outcome = Rejected(reason, TOLERATED_REFUSALS)
+                if verdict.timestamp is not None:
+                    outcome = Gone(verdict.timestamp // _MS_A_SECOND, reason)
+            case Reaction.SIGN_ANEW | Reaction.CREDENTIAL:
+                outcome = Misconfigured(reason)
+                if push.first_refusal is not None:
+                    # The key is not good for the other environment: no fault of the first one's.
+                    outcome = Rejected(push.first_refusal, TOLERATED_REFUSALS)
+            case Reaction.SLOW_DOWN:
+                outcome = Retry(self._pauses.refused(push.address.token), reason)
+            case Reaction.OUR_FAULT | Reaction.SMALLER:
+                outcome = Rejected(reason)
+            case _:
+                pass
+        return outcome
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._sender.close()
+
+
+def _headers(message: Message, address: ApnsAddress) -> dict[str, str]:
+    delivery = message.delivery
+    return {
+        "apns-topic": address.topic,
+        "apns-push-type": "alert",
+        "apns-priority": "10",
+        "apns-expiration": str(delivery.not_after),
+        "apns-collapse-id": delivery.request_id,
+        "apns-id": push_id(message),
+    }
+
+
+def push_id(message: Message) -> str:
+    """Return the id of a push: the same for the same message on the same try or a later one.
+
+    Apple does not drop a push for its id; it is what Apple's own delivery log is searched for.
+    """
+    delivery = message.delivery
+    turn = "again" if delivery.attempts else "first"
+    return str(uuid.uuid5(_IDS, f"{delivery.request_id}/{delivery.device}/{delivery.kind}/{turn}"))
+
+
+def _read(answer: Answer) -> _Verdict:
+    try:
+        body = _BODY.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = _Body()  # a page of some proxy, or nothing
+    reaction = reaction_to(answer.status, body.reason)
+    known = (answer.status, body.reason) in REACTIONS
+    return _Verdict(reaction, body.reason if known else f"http_{answer.status}", body.timestamp)
+
+
+def apns_channel(settings: Settings, clock: Clock) -> ApnsChannel | None:
+    """Return the channel, None where it is not turned on.
+
+    Reads the key, the roots and when the key last signed. Raises ConfigError.
+    """
+    path, key_id, team_id = settings.apns_key_file, settings.apns_key_id, settings.apns_team_id
+    if path is None or key_id is None or team_id is None or not settings.apns_topics:
+        return None
+    key = ApnsKey.read(path, key_id=key_id, team_id=team_id)
+    tokens: dict[ApnsEnvironment, ProviderToken] = {
+        environment: ProviderToken(
+            key, clock=clock, kept=settings.data_dir / f"apns-{environment}-token.json"
+        )
+        for environment in settings.apns_environments
+    }
+    return ApnsChannel(
+        _sender(settings, clock), tokens=tokens, topics=frozenset(settings.apns_topics), clock=clock
+    )
+
+
+def _sender(settings: Settings, clock: Clock) -> ApnsSender:
+    known: dict[ApnsEnvironment, str] = {
+        "production": settings.apns_url,
+        "sandbox": settings.apns_sandbox_url,
+    }
+    urls: dict[ApnsEnvironment, str] = {
+        environment: known[environment] for environment in settings.apns_environments
+    }
+    roots = extra_roots(settings.ca_file)
+    if settings.apns_client == "aioapns":
+        return AioapnsSender(urls, roots=roots)
+    return HttpSender(urls, partial(http2_client, roots=roots), monotonic=clock.monotonic)

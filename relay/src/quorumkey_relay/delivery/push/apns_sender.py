@@ -1,0 +1,171 @@
+"""How pushes get to Apple: the port that the channel sends through, and its default adapter.
+
+The default keeps one HTTP/2 connection to each environment. Until Apple has answered one push on
+a new connection it allows a single stream there, so the first push goes alone and the others wait
+for it a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from quorumkey_relay.delivery.transport import TransportFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from quorumkey.protocol.push_address import ApnsEnvironment
+    from quorumkey_relay.delivery.transport import Answer, HttpClient
+
+PATH: Final = "/3/device/"
+#: How long the first push on a connection holds up the others; then they go all the same.
+FIRST_ANSWER_SECONDS: Final = 1.0
+#: A connection on which nothing at all was answered for so long is given up: as long as the
+#: keep-alive waits for its answer.
+DEAD_AFTER_SECONDS: Final = 5.0
+
+
+class ApnsSender(Protocol):
+    """Sends one push and returns Apple's answer to it; judges nothing."""
+
+    async def send(
+        self,
+        environment: ApnsEnvironment,
+        token: str,
+        *,
+        headers: Mapping[str, str],
+        payload: bytes,
+        timeout_seconds: float,
+    ) -> Answer:
+        """Send to a device token; raises TransportFailed, within ``timeout_seconds``."""
+        ...
+
+    def connection(self, environment: ApnsEnvironment) -> int:
+        """Return the number of the connection that the next push goes over."""
+        ...
+
+    def reopen(self, environment: ApnsEnvironment, connection: int) -> None:
+        """Have the next pushes go over another connection, unless they do so already.
+
+        Pushes under way end where they are.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+class _Connection:
+    """One client, which holds one connection; ``opening`` is there until its first answer."""
+
+    def __init__(self, client: HttpClient, number: int) -> None:
+        self.client = client
+        self.number = number
+        self.is_proven = False
+        self.opening: asyncio.Future[None] | None = None
+        self.answers = 0
+
+
+class HttpSender:
+    """Sends over `HttpClient`s, one for each environment that is served."""
+
+    def __init__(
+        self,
+        urls: Mapping[ApnsEnvironment, str],
+        connect: Callable[[], HttpClient],
+        *,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Connect to nothing yet; ``urls`` are origins."""
+        self._prefixes = {environment: url + PATH for environment, url in urls.items()}
+        self._connect = connect
+        self._monotonic = monotonic
+        self._connections = {environment: _Connection(connect(), 0) for environment in urls}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def send(
+        self,
+        environment: ApnsEnvironment,
+        token: str,
+        *,
+        headers: Mapping[str, str],
+        payload: bytes,
+        timeout_seconds: float,
+    ) -> Answer:
+        """See `ApnsSender`."""
+        url = self._prefixes[environment] + token
+        connection = self._connections[environment]
+        if not connection.is_proven:
+            begun = self._monotonic()
+            first = await self._wait_for_first(connection, timeout_seconds)
+            timeout_seconds -= self._monotonic() - begun
+            if first is not None:
+                try:
+                    return await self._send(connection, url, headers, payload, timeout_seconds)
+                finally:
+                    connection.opening = None
+                    first.set_result(None)
+        return await self._send(connection, url, headers, payload, timeout_seconds)
+
+    @staticmethod
+    async def _wait_for_first(
+        connection: _Connection, timeout_seconds: float
+    ) -> asyncio.Future[None] | None:
+        """Wait for the push that goes first; return a future to fulfil for who is that one."""
+        if connection.opening is None:
+            connection.opening = asyncio.get_running_loop().create_future()
+            return connection.opening
+        await asyncio.wait(
+            (connection.opening,), timeout=min(FIRST_ANSWER_SECONDS, timeout_seconds)
+        )
+        return None
+
+    async def _send(
+        self,
+        connection: _Connection,
+        url: str,
+        headers: Mapping[str, str],
+        payload: bytes,
+        timeout_seconds: float,
+    ) -> Answer:
+        answers = connection.answers
+        try:
+            answer = await connection.client.post(
+                url, headers=headers, body=payload, timeout_seconds=timeout_seconds
+            )
+        except TransportFailed as failure:
+            is_silent = connection.answers == answers and timeout_seconds >= DEAD_AFTER_SECONDS
+            if failure.reason == "timeout" and is_silent:
+                self._replace(connection)
+            raise
+        connection.answers += 1
+        connection.is_proven = True
+        return answer
+
+    def connection(self, environment: ApnsEnvironment) -> int:
+        """See `ApnsSender`."""
+        return self._connections[environment].number
+
+    def reopen(self, environment: ApnsEnvironment, connection: int) -> None:
+        """See `ApnsSender`."""
+        current = self._connections[environment]
+        if current.number == connection:
+            self._replace(current)
+
+    def _replace(self, old: _Connection) -> None:
+        for environment, current in self._connections.items():
+            if current is old:
+                self._connections[environment] = _Connection(self._connect(), old.number + 1)
+                task = asyncio.create_task(old.client.retire())
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+                return
+
+    async def close(self) -> None:
+        """See `ApnsSender`."""
+        for connection in self._connections.values():
+            await connection.client.close()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
