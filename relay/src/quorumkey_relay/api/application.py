@@ -138,11 +138,11 @@ class Application:
         self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], match: Match
     ) -> Answer | EventStream:
         """Return the answer of a call, whatever happens; raises only ClientGone."""
-        resource, route, path_id = match
+        resource, route, path_ids = match
         try:
             if route is None:
                 return self._answer_without_route(scope, headers, resource)
-            return await self._answer_of_route(scope, receive, headers, route, path_id)
+            return await self._answer_of_route(scope, receive, headers, route, path_ids)
         except Refused as refused:
             return refusal_answer(refused.refusal, refused.headers)
         except (ProtocolError, StoreUnavailable) as error:
@@ -174,7 +174,7 @@ class Application:
         receive: Receive,
         headers: dict[bytes, bytes],
         route: Route,
-        path_id: str,
+        path_ids: tuple[str, ...],
     ) -> Answer | EventStream:
         """Check a call in the order of PROTOCOL §2 and hand it to its handler."""
         endpoint = route.endpoint
@@ -184,8 +184,9 @@ class Application:
         value = body.read(raw_body)
         query = scope["query_string"]
         values = read_query(query, route.parameters) if query else {}
-        if route.id_pattern is not None and route.id_pattern.fullmatch(path_id) is None:
-            raise Refused("not_found")
+        for pattern, path_id in zip(route.id_patterns, path_ids, strict=True):
+            if pattern.fullmatch(path_id) is None:
+                raise Refused("not_found")
         if endpoint.auth.permit is not None:
             endpoint.auth.permit(self._gate, headers)
         call: Call[Any, Any] = Call(
@@ -195,7 +196,7 @@ class Application:
             value,
             raw_body,
             scope["path"],
-            path_id,
+            path_ids,
             values,
             headers,
             receive,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from quorumkey.protocol.limits import MAX_IDEMPOTENCY_KEY_CHARS, MIN_IDEMPOTENCY_KEY_CHARS
 from quorumkey_relay.api.answers import Answer, EventStream
 from quorumkey_relay.domain.refusal import Refusal
 
@@ -44,10 +45,15 @@ class Call(Generic[P, B]):
     body: B
     raw_body: bytes
     path: str
-    path_id: str
+    path_ids: tuple[str, ...]
     query: Query
     headers: Mapping[bytes, bytes]
     receive: Receive
+
+    @property
+    def path_id(self) -> str:
+        """Return the first variable part of the path."""
+        return self.path_ids[0]
 
     def text(self, name: str) -> str | None:
         """Return a query parameter that is text."""
@@ -61,7 +67,7 @@ class Call(Generic[P, B]):
 
 @dataclass(frozen=True, slots=True)
 class PathId:
-    """The one variable part of a path; a malformed one names nothing (404)."""
+    """A variable part of a path; a malformed one names nothing (404)."""
 
     name: str
     pattern: re.Pattern[str]
@@ -78,6 +84,8 @@ PATH_IDS: Final[Mapping[str, PathId]] = MappingProxyType(
             PathId("request_id", re.compile(UUID), "The approval request."),
             PathId("pairing_id", re.compile(UUID), "The pairing."),
             PathId("fingerprint", re.compile(FINGERPRINT), "The device."),
+            PathId("webhook_id", re.compile(UUID), "The webhook."),
+            PathId("event_id", re.compile(UUID), "The event."),
         )
     }
 )
@@ -90,6 +98,18 @@ class Header:
     name: str
     schema: Mapping[str, JsonValue]
     help: str
+
+
+IDEMPOTENCY_KEY: Final = Header(
+    "Idempotency-Key",
+    {
+        "type": "string",
+        "minLength": MIN_IDEMPOTENCY_KEY_CHARS,
+        "maxLength": MAX_IDEMPOTENCY_KEY_CHARS,
+        "pattern": "^[ -~]+$",
+    },
+    "The same key and body within 24 hours answers the first answer again.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +135,6 @@ class Endpoint(Generic[P, B]):
     errors: tuple[str, ...] = ()
 
     @property
-    def path_id(self) -> PathId | None:
-        """Return the variable part of the path."""
-        found = re.search(r"\{(\w+)\}", self.path)
-        return None if found is None else PATH_IDS[found[1]]
+    def path_ids(self) -> tuple[PathId, ...]:
+        """Return the variable parts of the path, in order."""
+        return tuple(PATH_IDS[name] for name in re.findall(r"\{(\w+)\}", self.path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol.limits import (
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.usecases.commands import AskBody, PairingBody
 
+B = TypeVar("B")
+
 _IDEMPOTENCY_KEY: Final = re.compile(
     rb"[\x20-\x7e]{%d,%d}" % (MIN_IDEMPOTENCY_KEY_CHARS, MAX_IDEMPOTENCY_KEY_CHARS)
 )
 _EVENT_ID: Final = re.compile(UUID.encode())
 
 
-def _idempotency(
-    call: Call[Integrator, AskBody] | Call[Integrator, PairingBody],
-) -> Idempotency | None:
+def idempotency(call: Call[Integrator, B]) -> Idempotency | None:
     """Return the claim of a call that carries an ``Idempotency-Key``."""
     key = call.headers.get(b"idempotency-key")
     if key is None:
@@ -48,7 +48,7 @@ def _idempotency(
 async def create_request(call: Call[Integrator, AskBody]) -> Result:
     """``POST /v1/requests``."""
     return await call.relay.usecases.ask(
-        integrator=call.principal, body=call.body, idempotency=_idempotency(call)
+        integrator=call.principal, body=call.body, idempotency=idempotency(call)
     )
 
 
@@ -119,7 +119,7 @@ async def follow_events(call: Call[Integrator, None]) -> Result:
 async def create_pairing(call: Call[Integrator, PairingBody]) -> Result:
     """``POST /v1/pairings``."""
     return await call.relay.usecases.create_pairing(
-        integrator=call.principal, body=call.body, idempotency=_idempotency(call)
+        integrator=call.principal, body=call.body, idempotency=idempotency(call)
     )
 
 

@@ -17,7 +17,7 @@ from quorumkey_relay.api.gate import API_KEY, PROBE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from quorumkey_relay.api.endpoint import Endpoint
+    from quorumkey_relay.api.endpoint import Endpoint, PathId
 
 Schema = dict[str, Any]  # JSON Schema 2020-12, as msgspec writes it
 
@@ -154,7 +154,7 @@ def codes_of(endpoint: Endpoint[Any, Any]) -> list[str]:
         own |= {"rate_limited"}
     if endpoint.auth.scheme is not None:
         own |= {"unauthorized"}
-    if endpoint.path_id is not None:
+    if endpoint.path_ids:
         own |= {"not_found"}
     own |= {"invalid_request", "invalid_json", "store_unavailable"}
     return [code for code in ERRORS if code in own]
@@ -194,8 +194,8 @@ def _operation_id(endpoint: Endpoint[Any, Any]) -> str:
 
 
 def _parameters(endpoint: Endpoint[Any, Any]) -> list[ParameterObject]:
-    path_id = endpoint.path_id
-    found = [
+    return [
+        *(_path_parameter(path_id) for path_id in endpoint.path_ids),
         *(
             ParameterObject(item.name, "query", item.help, dict(item.schema))
             for item in endpoint.query
@@ -205,10 +205,11 @@ def _parameters(endpoint: Endpoint[Any, Any]) -> list[ParameterObject]:
             for item in endpoint.headers
         ),
     ]
-    if path_id is not None:
-        schema = {"type": "string", "pattern": f"^{path_id.pattern.pattern}$"}
-        found.insert(0, ParameterObject(path_id.name, "path", path_id.help, schema, required=True))
-    return found
+
+
+def _path_parameter(path_id: PathId) -> ParameterObject:
+    schema = {"type": "string", "pattern": f"^{path_id.pattern.pattern}$"}
+    return ParameterObject(path_id.name, "path", path_id.help, schema, required=True)
 
 
 _CALL_ID: Final = HeaderObject("Names this call in the relay's logs.", {"type": "string"})

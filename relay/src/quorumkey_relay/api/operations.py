@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from quorumkey_relay.api.answers import Answer, Refused, page
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.observe import metrics
+from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,13 +28,19 @@ async def healthz(_call: Call[None, None]) -> Result:
 
 
 async def readyz(call: Call[None, None]) -> Result:
-    """``GET /readyz``: the relay can serve, or the sentences that say why not."""
+    """``GET /readyz``: the relay can serve, or the sentences that say why not.
+
+    Warnings are what somebody has to look at although it serves.
+    """
     problems = list(call.relay.ready())
     if call.shutdown.begun:
         problems.append("The relay is shutting down.")
     if problems:
         details: dict[str, JsonValue] = {"problems": [*problems]}
         return Refusal("store_unavailable", "The relay cannot serve now.", details)
+    warnings = call.relay.warnings()
+    if warnings:
+        return encode({"status": "ready", "warnings": list(warnings)})
     return b'{"status":"ready"}'
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PairingBody,
         PairingCodeBody,
         ReattestBody,
+        WebhookBody,
     )
     from quorumkey_relay.usecases.idempotency import Idempotency
 
@@ -194,6 +195,70 @@ class UseCasesPort(Protocol):
         """Follow the integrator's events from the one after ``last_event_id``."""
         ...
 
+    async def create_webhook(
+        self, *, integrator: Integrator, body: WebhookBody, idempotency: Idempotency | None
+    ) -> bytes | Refusal:
+        """Make a webhook (§10)."""
+        ...
+
+    async def list_webhooks(
+        self, *, integrator_id: str, limit: int, cursor: str | None
+    ) -> views.Page[views.WebhookView] | Refusal:
+        """List the integrator's webhooks, newest first."""
+        ...
+
+    async def read_webhook(
+        self, *, integrator_id: str, webhook_id: str
+    ) -> views.WebhookView | Refusal:
+        """Read one webhook."""
+        ...
+
+    async def remove_webhook(self, *, integrator_id: str, webhook_id: str) -> Refusal | None:
+        """Delete a webhook."""
+        ...
+
+    async def rotate_webhook(
+        self, *, integrator_id: str, webhook_id: str, idempotency: Idempotency | None
+    ) -> bytes | Refusal:
+        """Give a webhook a new secret."""
+        ...
+
+    async def disable_webhook(
+        self, *, integrator_id: str, webhook_id: str
+    ) -> views.WebhookView | Refusal:
+        """Send a webhook nothing until it is enabled."""
+        ...
+
+    async def enable_webhook(
+        self, *, integrator_id: str, webhook_id: str
+    ) -> views.WebhookView | Refusal:
+        """Send a webhook events again."""
+        ...
+
+    async def try_webhook(
+        self, *, integrator_id: str, webhook_id: str
+    ) -> views.WebhookDeliveryView | Refusal:
+        """Send a webhook a test event."""
+        ...
+
+    async def list_webhook_deliveries(
+        self, *, integrator_id: str, webhook_id: str, limit: int, cursor: str | None
+    ) -> views.Page[views.WebhookDeliveryView] | Refusal:
+        """List deliveries to a webhook, newest first."""
+        ...
+
+    async def read_webhook_delivery(
+        self, *, integrator_id: str, webhook_id: str, event_id: str
+    ) -> views.WebhookDeliveryView | Refusal:
+        """Read one delivery to a webhook."""
+        ...
+
+    async def resend_webhook_delivery(
+        self, *, integrator_id: str, webhook_id: str, event_id: str
+    ) -> views.WebhookDeliveryView | Refusal:
+        """Send an event to a webhook again."""
+        ...
+
     def api_key(self, token: str) -> tuple[ApiKey, Integrator] | None:
         """Return the live API key with this text and its integrator."""
         ...
@@ -262,4 +327,8 @@ class RelayPort(Protocol):
 
     def ready(self) -> Sequence[str]:
         """Return what keeps it from serving, a sentence each; nothing when it can."""
+        ...
+
+    def warnings(self) -> Sequence[str]:
+        """Return what an operator has to look at while it serves, a sentence each."""
         ...

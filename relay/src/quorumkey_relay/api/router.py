@@ -28,7 +28,7 @@ class Route:
 
     endpoint: Endpoint[Any, Any]
     parameters: Mapping[str, Parameter]
-    id_pattern: Pattern[str] | None
+    id_patterns: tuple[Pattern[str], ...]
     metrics: RouteMetrics
 
 
@@ -46,10 +46,10 @@ class Match(NamedTuple):
 
     resource: Resource | None
     route: Route | None
-    path_id: str
+    path_ids: tuple[str, ...]
 
 
-_NO_MATCH: Final = Match(None, None, "")
+_NO_MATCH: Final = Match(None, None, ())
 
 
 @dataclass(slots=True)
@@ -73,17 +73,18 @@ class Router:
             self._add(endpoint, metrics)
 
     def find(self, path: str, method: str) -> Match:
-        """Return the resource at a path, its route for the method, and its variable segment."""
+        """Return the resource at a path, its route for the method, and its variable segments."""
         resource = self._static.get(path)
         if resource is not None:
-            return Match(resource, resource.methods.get(method), "")
-        node, variable = self._root, ""
+            return Match(resource, resource.methods.get(method), ())
+        node = self._root
+        variable: tuple[str, ...] = ()
         for segment in path.split("/"):
             child = node.children.get(segment)
             if child is None:
                 if node.any is None or not segment:
                     return _NO_MATCH
-                child, variable = node.any, segment
+                child, variable = node.any, (*variable, segment)
             node = child
         resource = node.resource
         return Match(resource, None if resource is None else resource.methods.get(method), variable)
@@ -97,13 +98,13 @@ class Router:
             else:
                 node = node.children.setdefault(segment, _Node())
         resource = node.resource = node.resource or Resource(endpoint.path)
-        path_id = endpoint.path_id
-        if path_id is None:
+        path_ids = endpoint.path_ids
+        if not path_ids:
             self._static[endpoint.path] = resource
         route = resource.methods[endpoint.method] = Route(
             endpoint,
             {parameter.name: parameter for parameter in endpoint.query},
-            None if path_id is None else path_id.pattern,
+            tuple(path_id.pattern for path_id in path_ids),
             metrics.route(endpoint.method, endpoint.path),
         )
         if endpoint.method == "GET" and endpoint.answer not in _ENDLESS:

@@ -7,34 +7,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from quorumkey.protocol.limits import (
-    MAX_IDEMPOTENCY_KEY_CHARS,
-    MAX_REQUEST_BODY_BYTES,
-    MIN_IDEMPOTENCY_KEY_CHARS,
-)
+from quorumkey.protocol.limits import MAX_REQUEST_BODY_BYTES
 from quorumkey_relay.api import devices, integrators, operations, queries
+from quorumkey_relay.api.answers import NO_CONTENT
 from quorumkey_relay.api.bodies import ENROLMENT, ENVELOPE, NO_BODY, structured
-from quorumkey_relay.api.endpoint import CREATED, OK, UUID, Endpoint, Header
+from quorumkey_relay.api.endpoint import CREATED, IDEMPOTENCY_KEY, OK, UUID, Endpoint, Header
 from quorumkey_relay.api.gate import ANYONE, API_KEY, PROBE, SESSION
+from quorumkey_relay.api.webhook_routes import WEBHOOK_ROUTES
 from quorumkey_relay.usecases import commands, views
-
-NO_CONTENT: Final = 204
 
 STREAM_PATH: Final = "/v1/device/stream"
 
 #: Rows differ in what they are given; each is checked against its own handler where it stands.
 AnyEndpoint = Endpoint[Any, Any]
 
-IDEMPOTENCY_KEY: Final = Header(
-    "Idempotency-Key",
-    {
-        "type": "string",
-        "minLength": MIN_IDEMPOTENCY_KEY_CHARS,
-        "maxLength": MAX_IDEMPOTENCY_KEY_CHARS,
-        "pattern": "^[ -~]+$",
-    },
-    "The same key and body within 24 hours answers the first answer again.",
-)
 LAST_EVENT_ID: Final = Header(
     "Last-Event-ID",
     {"type": "string", "pattern": f"^{UUID}$"},
@@ -357,4 +343,4 @@ RELAY_ROUTES: Final[tuple[AnyEndpoint, ...]] = (
     ),
 )
 
-ROUTES: Final = (*INTEGRATOR_ROUTES, *DEVICE_ROUTES, *RELAY_ROUTES)
+ROUTES: Final = (*INTEGRATOR_ROUTES, *WEBHOOK_ROUTES, *DEVICE_ROUTES, *RELAY_ROUTES)

@@ -203,7 +203,7 @@ class Store(Protocol):
         ...
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery by id."""
+        """Return a delivery by id, as it is on the disk."""
         ...
 
     async def claim_deliveries(

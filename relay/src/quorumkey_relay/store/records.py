@@ -99,6 +99,8 @@ MAX_WEBHOOK_ATTEMPTS_KEPT: Final = 50
 TEST_EVENT: Final = "webhook.test"
 
 WebhookStatus = Literal["active", "disabled"]
+#: By its integrator, by the relay's operator, after days of failure, or because it answered 410.
+DisabledReason = Literal["requested", "operator", "failing", "gone"]
 WebhookDeliveryState = Literal["queued", "delivered", "failed"]
 
 
@@ -122,7 +124,7 @@ class Webhook:
     old_secret: bytes | None = field(default=None, repr=False)
     old_secret_until: int = 0
     failing_since: int | None = None
-    disabled_reason: str | None = None
+    disabled_reason: DisabledReason | None = None
 
     def wants(self, event_type: str) -> bool:
         """Say whether events of this type go there now."""

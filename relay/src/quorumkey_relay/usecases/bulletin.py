@@ -84,7 +84,8 @@ class Bulletin:
         """Take in a durable commit."""
         for write in commit:
             if isinstance(write, AppendEvent):
-                self.offer(write.event)
+                if write.only_for is None:
+                    self.offer(write.event)
             elif isinstance(write, AdvanceRequest) and isinstance(write.events[-1], Resolved):
                 for ended in self._waits.get(write.terms.request_id, ()):
                     ended.set()

@@ -34,6 +34,21 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.standing import RemoveDevice, UnpairDevice
     from quorumkey_relay.usecases.views import DeviceRequestView, Page, SessionView
     from quorumkey_relay.usecases.watch import WatchEvents
+    from quorumkey_relay.usecases.webhook_log import (
+        ListWebhookDeliveries,
+        ReadWebhookDelivery,
+        ResendWebhookDelivery,
+        TryWebhook,
+    )
+    from quorumkey_relay.usecases.webhooks import (
+        CreateWebhook,
+        DisableWebhook,
+        EnableWebhook,
+        ListWebhooks,
+        ReadWebhook,
+        RemoveWebhook,
+        RotateWebhook,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,17 @@ class UseCases:
     unpair: UnpairDevice
     info: DescribeRelay
     watch_events: WatchEvents
+    create_webhook: CreateWebhook
+    list_webhooks: ListWebhooks
+    read_webhook: ReadWebhook
+    remove_webhook: RemoveWebhook
+    rotate_webhook: RotateWebhook
+    disable_webhook: DisableWebhook
+    enable_webhook: EnableWebhook
+    try_webhook: TryWebhook
+    list_webhook_deliveries: ListWebhookDeliveries
+    read_webhook_delivery: ReadWebhookDelivery
+    resend_webhook_delivery: ResendWebhookDelivery
     sessions: OpenSession
     inbox: Inbox
     challenges: Challenges

@@ -65,6 +65,13 @@ class PairingBody(Struct, frozen=True, forbid_unknown_fields=True):
     expires_in_seconds: int | UnsetType = UNSET
 
 
+class WebhookBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/webhooks`` (PROTOCOL §10); without ``events`` every type is sent."""
+
+    url: str
+    events: list[str] | UnsetType = UNSET
+
+
 class PairingCodeBody(Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/device/pairing`` (PROTOCOL §4.2)."""
 

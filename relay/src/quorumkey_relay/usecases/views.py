@@ -180,6 +180,45 @@ class DeliveriesView(Struct, frozen=True):
     groups: list[GroupDeliveriesView]
 
 
+class WebhookView(Struct, frozen=True, kw_only=True):
+    """A webhook as its integrator sees it (§10); ``["*"]`` stands for every type of event."""
+
+    webhook_id: str
+    url: str
+    events: list[str]
+    status: Literal["active", "disabled"]
+    created_at: str
+    old_secret_expires_at: str | UnsetType = UNSET
+    failing_since: str | UnsetType = UNSET
+    disabled_reason: Literal["requested", "operator", "failing", "gone"] | UnsetType = UNSET
+
+
+class WebhookSecretView(WebhookView, frozen=True, kw_only=True):
+    """A webhook with its new secret, which is shown this once."""
+
+    secret: str
+
+
+class WebhookAttemptView(Struct, frozen=True, kw_only=True):
+    """One try: the HTTP ``status`` of the answer, or the ``reason`` why there was none."""
+
+    at: str
+    status: int | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    duration_ms: int
+
+
+class WebhookDeliveryView(Struct, frozen=True, kw_only=True):
+    """One event on its way to one webhook; ``event_id`` is its ``webhook-id`` header."""
+
+    event_id: str
+    type: str
+    status: Literal["queued", "delivered", "failed"]
+    created_at: str
+    next_attempt_at: str | UnsetType = UNSET
+    attempts: list[WebhookAttemptView]
+
+
 class WebAuthnSettingsView(Struct, frozen=True):
     """What a passkey verifier of this relay expects."""
 
