@@ -188,13 +188,33 @@ def test_deleting(world: World) -> None:
     assert [f"DELETE {PATH}"] * 2 == world.relay.seen()
 
 
-@pytest.mark.parametrize("what", ["rotate", "test"])
-def test_what_is_not_repeated(world: World, what: str) -> None:
-    """A rotation or a test event whose answer was lost is not sent a second time."""
-    world.relay.script(f"POST {PATH}/{what}", httpx2.ReadError("x"), answer(hook(secret=SECRET)))
+def test_a_lost_rotation_is_repeated_under_its_key(world: World) -> None:
+    """After a lost answer a rotation goes out again as the same one, not as a second."""
+    world.relay.script(f"POST {PATH}/rotate", httpx2.ReadError("x"), answer(hook(secret=SECRET)))
+
+    rotated = world.client.webhooks.rotate(HOOK)
+
+    keys = {call.headers["idempotency-key"] for call in world.relay.calls}
+    assert (SECRET, 2, 1) == (rotated.secret, len(world.relay.calls), len(keys))
+
+
+@pytest.mark.parametrize(
+    ("call", "use"),
+    [
+        (f"POST {PATH}/test", lambda client: client.webhooks.test(HOOK)),
+        (
+            f"POST {PATH}/deliveries/{EVENT}/resend",
+            lambda client: client.webhooks.resend(HOOK, EVENT),
+        ),
+    ],
+    ids=["test", "resend"],
+)
+def test_what_is_not_repeated(world: World, call: str, use: Callable[[Client], object]) -> None:
+    """A test or a re-send whose answer was lost is not sent a second time."""
+    world.relay.script(call, httpx2.ReadError("x"), answer(delivery()))
 
     with pytest.raises(TransportError):
-        getattr(world.client.webhooks, what)(HOOK)
+        use(world.client)
 
     assert 1 == len(world.relay.calls)
 

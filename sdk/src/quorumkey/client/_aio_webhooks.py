@@ -82,13 +82,19 @@ class AsyncWebhooks:
         """Call it no more, and forget it and its deliveries."""
         await self._run(_webhook_calls.delete_webhook(webhook_id))
 
-    async def rotate(self, webhook_id: str) -> CreatedWebhook:
+    async def rotate(
+        self, webhook_id: str, *, idempotency_key: str | None = None
+    ) -> CreatedWebhook:
         """Give a webhook a new secret; the one before signs too for 24 hours.
 
-        A rotation whose answer was lost is not repeated by itself: a second one would end the
-        secret that the receiver still expects. Give the receiver the second one's secret at once.
+        Rotating again within that time ends the older of the two at once.
+
+        Args:
+            webhook_id: which.
+            idempotency_key: without one a new one is made.
         """
-        return await self._run(_webhook_calls.rotate_secret(webhook_id))
+        key = self._core.idempotency_key(idempotency_key)
+        return await self._run(_webhook_calls.rotate_secret(webhook_id, idempotency_key=key))
 
     async def disable(self, webhook_id: str) -> Webhook:
         """Call it no more until it is enabled; what happens meanwhile is not sent to it."""

@@ -56,10 +56,10 @@ def delete_webhook(webhook_id: str) -> Call[None]:
     return Call(outgoing=outgoing, parse=nothing_of, repeatable=True, absent=lambda: None)
 
 
-def rotate_secret(webhook_id: str) -> Call[CreatedWebhook]:
-    """``POST /v1/webhooks/{id}/rotate``, once: a second one would end the secret in use."""
+def rotate_secret(webhook_id: str, *, idempotency_key: str) -> Call[CreatedWebhook]:
+    """``POST /v1/webhooks/{id}/rotate``; without its key a second one ends the secret in use."""
     path = _path(webhook_id) + "/rotate"
-    return post(path, {}, lambda answer: CreatedWebhook.parse(json_of(answer)), repeatable=False)
+    return create(path, {}, CreatedWebhook.parse, idempotency_key)
 
 
 def disable_webhook(webhook_id: str) -> Call[Webhook]:
