@@ -48,8 +48,8 @@ class Webhook:
         created_at: in epoch seconds.
         old_secret_expires_at: until when the secret before this one signs too, or None.
         failing_since: when the failures began that no success has ended, or None.
-        disabled_reason: ``requested``, ``failing``, ``gone`` (it answered 410) or ``operator``; None
-            while it is active.
+        disabled_reason: ``requested``, ``failing``, ``gone`` (it answered 410), ``operator``, or
+            None while it is active.
     """
 
     webhook_id: str
