@@ -146,8 +146,11 @@ class WebhookSender:
         if self._claiming is not None:
             await asyncio.wait({self._claiming})
 
-    async def drain(self) -> None:
-        """Finish what is in flight, give back what waits, and take nothing more."""
+    async def drain(self, cap_seconds: float | None = None) -> bool:
+        """Take nothing more, and finish what is in flight; say whether it ended within the cap.
+
+        What waits is given back, and what has to be cut off is sent again by the next process.
+        """
         self._is_draining = True
         if self._claiming is not None:
             await asyncio.wait({self._claiming})
@@ -158,8 +161,13 @@ class WebhookSender:
             await asyncio.gather(*(self._give_back(delivery) for delivery in waiting))
         except StoreUnavailable:
             log.warning("webhook_leases_not_released", count=len(waiting))
-        # Cancelled, it cancels them: what is not settled is sent again, under the same id.
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        late: set[asyncio.Task[None]] = set()
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=cap_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return not late
 
     # Claiming
 
