@@ -9,7 +9,9 @@ from quorumkey_relay.standins.apns_table import apns_token
 from quorumkey_relay.standins.faults import FaultError, Faults
 from quorumkey_relay.standins.fcm_table import fcm_token
 from quorumkey_relay.standins.ledger import Counters, Received
-from quorumkey_relay.standins.stands import Ports, Stand, StandIns, start_stand_ins
+from quorumkey_relay.standins.stand import Stand, WebPushStand
+from quorumkey_relay.standins.stands import Ports, StandIns, start_stand_ins
+from quorumkey_relay.standins.webpush import Subscription
 
 __all__ = [
     "Counters",
@@ -19,6 +21,8 @@ __all__ = [
     "Received",
     "Stand",
     "StandIns",
+    "Subscription",
+    "WebPushStand",
     "apns_token",
     "fcm_token",
     "start_stand_ins",

@@ -100,8 +100,8 @@ class FcmService:
             behaviour = self._turn(str(message["token"]))
         except _Refusal as refusal:
             behaviour = refusal.behaviour
-        self._note(request, message, behaviour)
-        return self._reply(behaviour, is_trusted=bool(message))
+        number = self._note(request, message, behaviour)
+        return self._reply(behaviour, number, is_trusted=bool(message))
 
     # ------------------------------------------------------------ judging
 
@@ -133,10 +133,9 @@ class FcmService:
 
     # ------------------------------------------------------------ answering
 
-    def _reply(self, behaviour: Behaviour, *, is_trusted: bool) -> Reply:
+    def _reply(self, behaviour: Behaviour, number: int, *, is_trusted: bool) -> Reply:
         body = behaviour.body
         if body is None:
-            number = self._ledger.newest_number
             body = json_bytes({"name": f"projects/{self._project}/messages/0:{number}"})
         return Reply(
             behaviour.status,
@@ -153,7 +152,7 @@ class FcmService:
             return header[0], formatdate(soon, usegmt=True)
         return header[0], str(self._faults.retry_after_seconds)
 
-    def _note(self, request: Request, message: Mapping[str, object], behaviour: Behaviour) -> None:
+    def _note(self, request: Request, message: Mapping[str, object], behaviour: Behaviour) -> int:
         token = _text(message.get("token")) or ""
         data = _object(message.get("data"))
         android = _object(message.get("android"))
@@ -183,6 +182,7 @@ class FcmService:
             sending=identity,
             is_answered=behaviour.action == "answer",
         )
+        return number
 
 
 # ------------------------------------------------------------ the message

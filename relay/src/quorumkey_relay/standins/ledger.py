@@ -98,7 +98,11 @@ class Received:
 
     def to_json(self) -> dict[str, object]:
         """Return the push as a JSON object; credentials are left out."""
-        shown = {name: text for name, text in self.headers.items() if name != "authorization"}
+        shown = {
+            name: text
+            for name, text in self.headers.items()
+            if name != "authorization" and not name.startswith(":")
+        }
         return {
             "number": self.number,
             "at": self.at,
@@ -116,12 +120,27 @@ class Received:
         }
 
 
+class Numbers:
+    """Numbers pushes in the order in which all stand-ins got them."""
+
+    __slots__ = ("newest",)
+
+    def __init__(self) -> None:
+        """Begin with 1."""
+        self.newest = 0
+
+    def take(self) -> int:
+        """Return the next number."""
+        self.newest += 1
+        return self.newest
+
+
 class Ledger:
     """The counters and pushes of one stand-in."""
 
-    def __init__(self, on_received: Callable[[Received], None]) -> None:
+    def __init__(self, numbers: Numbers, on_received: Callable[[Received], None]) -> None:
         """Count from zero; each push is also handed to ``on_received``."""
-        self._number = 0
+        self._numbers = numbers
         self.counters = Counters()
         self.received: deque[Received] = deque(maxlen=RECEIVED_KEPT)
         self._on_received = on_received
@@ -139,15 +158,9 @@ class Ledger:
         self._credentials.clear()
         self.changed()
 
-    @property
-    def newest_number(self) -> int:
-        """The number of the newest push; 0 before the first."""
-        return self._number
-
     def next_number(self) -> int:
         """Return the number of the next push; numbers go on after a reset."""
-        self._number += 1
-        return self._number
+        return self._numbers.take()
 
     def note_credential(self, credential: str) -> None:
         """Count a credential once."""

@@ -1,4 +1,4 @@
-"""The stand-ins together: APNs in both environments and FCM with its token endpoint."""
+"""The stand-ins together: APNs in both environments, FCM, and a Web Push service."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.standins import credentials
 from quorumkey_relay.standins.apns import ApnsService
+from quorumkey_relay.standins.control import ControlService
 from quorumkey_relay.standins.credentials import HOST, Files
 from quorumkey_relay.standins.faults import Faults
 from quorumkey_relay.standins.fcm import FcmService
-from quorumkey_relay.standins.ledger import Counters, Ledger, Received
+from quorumkey_relay.standins.ledger import Ledger, Numbers, Received
 from quorumkey_relay.standins.listener import Front
 from quorumkey_relay.standins.oauth import TokenEndpoint
 from quorumkey_relay.standins.provider_tokens import ProviderTokens
+from quorumkey_relay.standins.stand import Stand, WebPushStand
+from quorumkey_relay.standins.vapid import Vapid
+from quorumkey_relay.standins.webpush import WebPushService
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from quorumkey_relay.standins.apns_table import Environment
-    from quorumkey_relay.standins.exchange import Service
 
 _SUBJECT: Final = "mailto:stand-ins@example.com"
 _PREFIX: Final = "QUORUMKEY_RELAY_"
@@ -40,81 +42,6 @@ class Ports:
     control: int = 0
 
 
-class Stand:
-    """One stand-in: where it is, what it counted and received, and what is wrong with it."""
-
-    def __init__(
-        self, name: str, *, faults: Faults, on_received: Callable[[Received], None]
-    ) -> None:
-        """Prepare; it serves once ``open`` was called."""
-        self.name = name
-        self.faults = faults
-        self._ledger = Ledger(on_received)
-        self._front: Front | None = None
-        self._forget: Callable[[], None] = lambda: None
-
-    @property
-    def ledger(self) -> Ledger:
-        """What its service writes into."""
-        return self._ledger
-
-    @property
-    def url(self) -> str:
-        """Its address, without a slash at the end."""
-        return f"https://{HOST}:{self._door.port}"
-
-    @property
-    def counters(self) -> Counters:
-        """What it counted since the start or the last ``reset``."""
-        return self._ledger.counters
-
-    @property
-    def received(self) -> Sequence[Received]:
-        """The newest pushes, oldest first."""
-        return tuple(self._ledger.received)
-
-    async def until(self, holds: Callable[[Counters], bool]) -> Counters:
-        """Wait until ``holds(counters)``, which is asked at every change; return the counters."""
-        return await self._ledger.until(holds)
-
-    def go_away(self, *, reason: str | None = None) -> None:
-        """End every connection that stands by GOAWAY, and answer what came before."""
-        self._door.go_away(reason=reason)
-
-    def lose_connections(self) -> None:
-        """Lose every connection that stands, without a word."""
-        self._door.lose_connections()
-
-    def reset(self) -> None:
-        """Forget pushes, counters and credentials; faults stay."""
-        self._forget()
-        self._ledger.reset()
-
-    async def open(
-        self,
-        service: Service,
-        forget: Callable[[], None],
-        tls: ssl.SSLContext,
-        *,
-        host: str,
-        port: int,
-    ) -> None:
-        """Serve."""
-        self._forget = forget
-        self._front = Front(service, self._ledger, self.faults, tls)
-        await self._front.open(host, port)
-
-    async def close(self) -> None:
-        """Serve no longer."""
-        await self._door.close()
-
-    @property
-    def _door(self) -> Front:
-        if self._front is None:
-            raise RuntimeError("the stand-in does not serve yet")
-        return self._front
-
-
 class StandIns:
     """All stand-ins, while ``start_stand_ins`` holds them open."""
 
@@ -124,19 +51,28 @@ class StandIns:
         """Prepare; nothing listens yet."""
         self.files = files
         self._now = now
-        self.apns = Stand(
-            "apns", faults=Faults(first_success_streams=True), on_received=on_received
+        numbers = Numbers()
+        self.apns, self.apns_sandbox = (
+            Stand(
+                name,
+                faults=Faults(first_success_streams=True),
+                numbers=numbers,
+                on_received=on_received,
+            )
+            for name in ("apns", "apns_sandbox")
         )
-        self.apns_sandbox = Stand(
-            "apns_sandbox", faults=Faults(first_success_streams=True), on_received=on_received
+        self.fcm = Stand("fcm", faults=Faults(), numbers=numbers, on_received=on_received)
+        self.webpush = WebPushStand(
+            "webpush", faults=Faults(), numbers=numbers, on_received=on_received
         )
-        self.fcm = Stand("fcm", faults=Faults(), on_received=on_received)
+        #: Plain HTTP on loopback; what it does stands in ``control``.
+        self.control_url = ""
         self._tokens: TokenEndpoint | None = None
 
     @property
     def stands(self) -> dict[str, Stand]:
         """Each stand-in by its name."""
-        every = (self.apns, self.apns_sandbox, self.fcm)
+        every = (self.apns, self.apns_sandbox, self.fcm, self.webpush)
         return {one.name: one for one in every}
 
     @property
@@ -206,6 +142,17 @@ class StandIns:
         self._tokens.url = f"{self.fcm.url}{self._tokens.path}"
         credentials.write_service_account(self.files, self._tokens.url)
 
+    async def open_webpush(self, *, host: str, port: int) -> None:
+        """Serve Web Push."""
+        vapid = Vapid(self._now)
+        self.webpush.service = WebPushService(
+            vapid=vapid, ledger=self.webpush.ledger, faults=self.webpush.faults, now=self._now
+        )
+        service = self.webpush.service
+        tls = credentials.server_context(self.files, "h2", "http/1.1")
+        await self.webpush.open(service, service.forget, tls, host=host, port=port)
+        vapid.origin = self.webpush.url
+
 
 def _nobody(_push: Received) -> None:
     """Tell nobody."""
@@ -237,4 +184,10 @@ async def start_stand_ins(
         open_stands.push_async_callback(stands.apns_sandbox.close)
         await stands.open_fcm(host=host, port=wanted.fcm)
         open_stands.push_async_callback(stands.fcm.close)
+        await stands.open_webpush(host=host, port=wanted.webpush)
+        open_stands.push_async_callback(stands.webpush.close)
+        control = Front(ControlService(stands), Ledger(Numbers(), _nobody), Faults(), None)
+        await control.open(host, wanted.control)
+        open_stands.push_async_callback(control.close)
+        stands.control_url = f"http://{HOST}:{control.port}"
         yield stands
