@@ -1,0 +1,56 @@
+"""An HTTP client that gives up a connection on which nothing is answered any more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_relay.delivery.transport import TransportFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from quorumkey_relay.delivery.transport import Answer, HttpClient
+
+#: A call that waited so long, with no answer to any other meanwhile, was made to a dead connection.
+DEAD_AFTER_SECONDS: Final = 5.0
+
+
+class ReconnectingClient:
+    """One client at a time; the keep-alive of an idle connection takes longer to see its end."""
+
+    def __init__(self, connect: Callable[[], HttpClient]) -> None:
+        """Make the first client; it connects when it is used."""
+        self._connect = connect
+        self._client = connect()
+        self._answers = 0
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> Answer:
+        """Send one request; see `HttpClient`."""
+        client, answers = self._client, self._answers
+        try:
+            answer = await client.post(
+                url, headers=headers, body=body, timeout_seconds=timeout_seconds
+            )
+        except TransportFailed as failure:
+            is_silent = answers == self._answers and timeout_seconds >= DEAD_AFTER_SECONDS
+            if failure.reason == "timeout" and is_silent and client is self._client:
+                self._replace(client)
+            raise
+        self._answers += 1
+        return answer
+
+    def _replace(self, old: HttpClient) -> None:
+        self._client = self._connect()
+        task = asyncio.create_task(old.retire())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def close(self) -> None:
+        """Close now; calls under way fail."""
+        await self._client.close()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
