@@ -9,16 +9,14 @@ import pytest
 from tests.contract.material import (
     MINT,
     answer,
-    delivery,
     envelope_bytes,
     event,
     fingerprint,
-    furnish,
     happened,
 )
 from tests.relay.simulator import ACME, START, UMBRELLA
 
-from quorumkey_relay.store.writes import KeepAnswer, PutDelivery, PutSuccession
+from quorumkey_relay.store.writes import KeepAnswer, PutSuccession
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,54 +67,6 @@ async def test_an_event_is_read_by_id(store: Store) -> None:
     await store.commit(happened(record))
 
     assert (record, None) == (await store.event(record.id), await store.event(MINT.uuid7()))
-
-
-# Deliveries
-
-
-async def test_a_delivery_is_updated_in_place(store: Store) -> None:
-    """Putting a delivery again changes its state, not its number."""
-    house = await furnish(store, "alice")
-    stored = await house.open("alice")
-    queued = delivery(stored, "alice")
-    sent = replace(queued, state="sent", attempts=1, next_at=START + 1, reason="temporary")
-
-    await store.commit((PutDelivery(queued),))
-    await store.commit((PutDelivery(sent),))
-
-    assert [sent] == list(await store.deliveries(stored.terms.request_id))
-
-
-async def test_an_acknowledged_delivery_stays_acknowledged(store: Store) -> None:
-    """What comes late from a channel does not undo that the person saw it."""
-    house = await furnish(store, "alice")
-    stored = await house.open("alice")
-    shown = replace(delivery(stored, "alice"), state="acknowledged")
-    await store.commit((PutDelivery(shown),))
-
-    await store.commit((PutDelivery(replace(shown, state="sent", attempts=2)),))
-
-    assert [shown] == list(await store.deliveries(stored.terms.request_id))
-
-
-async def test_due_deliveries_are_queued_and_come(store: Store) -> None:
-    """What is queued and whose time has come, the earliest deadline first."""
-    house = await furnish(store, "alice", "bob", "carol")
-    stored = await house.open("alice", "bob", "carol")
-    alice, bob, carol = (delivery(stored, name) for name in ("alice", "bob", "carol"))
-    bob = replace(bob, not_after=START + 10)
-    later = replace(carol, next_at=START + 1)
-    done = replace(delivery(stored, "alice", channel="fcm"), state="accepted")
-    await store.commit(tuple(PutDelivery(one) for one in (alice, bob, later, done)))
-
-    async def due(now: int, limit: int = 10) -> list[object]:
-        return list(await store.due_deliveries(now=now, limit=limit))
-
-    assert ([bob, alice], [bob], 3) == (
-        await due(START),
-        await due(START, 1),
-        len(await due(START + 1)),
-    )
 
 
 # Answers and keys

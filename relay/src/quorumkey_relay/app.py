@@ -18,6 +18,7 @@ from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.journal import Journal
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.observe import logs
+from quorumkey_relay.observe.alarms import Alarms
 from quorumkey_relay.observe.metrics import Metrics
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite import SqliteStore
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.writes import Change
 
 SWEEP_SECONDS: Final = 0.25
-SCAN_SECONDS: Final = 2.0
+SCAN_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 3_600.0
 CHECK_SECONDS: Final = 5.0
 REVOCATION_SECONDS: Final = 60.0
@@ -66,6 +67,7 @@ class Relay:
             unsafe_test_root=self.settings.unsafe_test_root is not None,
             revoked_hardware=self.settings.revoked_hardware,
         )
+        self.alarms = Alarms(self.metrics.deliveries.alarms)
         self.hub = DeviceHub()
         self.bulletin = Bulletin()
         self._problems: list[str] = ["the relay is starting"]
@@ -99,6 +101,7 @@ class Relay:
                     clock=self.clock,
                     mint=self.mint,
                     metrics=self.metrics,
+                    alarms=self.alarms,
                     keys=self.keys,
                     vault=vault,
                     store=self.store,
@@ -109,14 +112,18 @@ class Relay:
                 )
             )
             self._take_parts(parts)
+            # Whoever held the directory before is gone, and with it what it had claimed.
+            await self.store.release_leases()
             await self.standing.reconcile()
             await self.worker.scan()
+            await self.webhooks.scan()
         except BaseException:
             await self.store.close()
             raise
         self._background = [
             asyncio.create_task(self._every(SWEEP_SECONDS, self.sweeper.sweep)),
             asyncio.create_task(self._every(SCAN_SECONDS, self.worker.scan)),
+            asyncio.create_task(self._every(SCAN_SECONDS, self.webhooks.scan)),
             asyncio.create_task(self._every(PRUNE_SECONDS, self.pruner.prune)),
             asyncio.create_task(self._every(CHECK_SECONDS, self.check)),
         ]
@@ -141,18 +148,23 @@ class Relay:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, *self._reactions, return_exceptions=True)
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self.worker.drain()
-        except TimeoutError:
+        drained = await asyncio.gather(
+            self.worker.drain(DRAIN_SECONDS), self.webhooks.drain(DRAIN_SECONDS)
+        )
+        if not all(drained):
             log.warning("outbox_not_drained")
         for channel in self.channels:
             await channel.close()
+        await self.egress.close()
         await self.store.close()
 
     def ready(self) -> Sequence[str]:
         """Return what keeps the relay from serving, a sentence each."""
         return [*self._problems, *self._key_problems]
+
+    def warnings(self) -> Sequence[str]:
+        """Return what an operator has to look at while the relay serves, a sentence each."""
+        return self.alarms.standing()
 
     async def check(self) -> None:
         """Write nothing, durably, and remember whether that worked."""
@@ -185,6 +197,8 @@ class Relay:
         self.pruner = parts.pruner
         self.worker = parts.worker
         self.channels = parts.channels
+        self.egress = parts.egress
+        self.webhooks = parts.webhooks
         self.store.subscribe_changes(self._changed)
 
     # What the command line changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,22 @@ from quorumkey.protocol import PasskeyPolicy
 from quorumkey_relay.api.ratelimit import RateLimiter
 from quorumkey_relay.attestation.policies import CurrentVerifier
 from quorumkey_relay.channels import push_channels
+from quorumkey_relay.delivery.addresses import Addresses
 from quorumkey_relay.delivery.challenges import Challenges
+from quorumkey_relay.delivery.egress import Egress
 from quorumkey_relay.delivery.plan import DeliveryPlan
 from quorumkey_relay.delivery.push.services import ServedAddresses
+from quorumkey_relay.delivery.transport import extra_roots
+from quorumkey_relay.delivery.webhooks.sender import WebhookSender
+from quorumkey_relay.delivery.webhooks.signing import Signer
 from quorumkey_relay.delivery.websocket import Announcer, WebSocketChannel
 from quorumkey_relay.delivery.worker import Worker
 from quorumkey_relay.identity.nonces import Nonces
 from quorumkey_relay.identity.relaykeys import RelayKeys
 from quorumkey_relay.identity.sessions import Sessions
 from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.observe.delivery_metrics import LaneState
+from quorumkey_relay.observe.webhook_metrics import WebhookMetrics
 from quorumkey_relay.usecases.answer import AnswerRequest
 from quorumkey_relay.usecases.ask import AskApproval
 from quorumkey_relay.usecases.attest import AttestEnrollment
@@ -45,16 +53,35 @@ from quorumkey_relay.usecases.recheck import RecheckHardware
 from quorumkey_relay.usecases.session import IssueNonce, OpenSession
 from quorumkey_relay.usecases.standing import RemoveDevice, Standing, UnpairDevice
 from quorumkey_relay.usecases.watch import WatchEvents
+from quorumkey_relay.usecases.webhook_log import (
+    ListWebhookDeliveries,
+    ReadWebhookDelivery,
+    ResendWebhookDelivery,
+    TryWebhook,
+)
+from quorumkey_relay.usecases.webhooks import (
+    CreateWebhook,
+    DisableWebhook,
+    EnableWebhook,
+    ListWebhooks,
+    ReadWebhook,
+    RemoveWebhook,
+    RotateWebhook,
+    Secrets,
+    disable_webhook,
+)
 
 if TYPE_CHECKING:
     from quorumkey_relay.attestation.policies import CurrentVerifier
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.channel import Channel
     from quorumkey_relay.delivery.hub import DeviceHub
+    from quorumkey_relay.delivery.lane import Lane
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.identity.vault import Vault
     from quorumkey_relay.journal import Journal
     from quorumkey_relay.mint import Mint
+    from quorumkey_relay.observe.alarms import Alarms
     from quorumkey_relay.observe.metrics import Metrics
     from quorumkey_relay.settings import Settings
     from quorumkey_relay.store.protocol import Store
@@ -69,6 +96,7 @@ class Foundations:
     clock: Clock
     mint: Mint
     metrics: Metrics
+    alarms: Alarms
     keys: RelayKeys
     vault: Vault
     store: Store
@@ -89,6 +117,8 @@ class Parts:
     pruner: Pruner
     worker: Worker
     channels: tuple[Channel, ...]
+    egress: Egress
+    webhooks: WebhookSender
 
 
 def compose(base: Foundations) -> Parts:
@@ -101,6 +131,11 @@ def compose(base: Foundations) -> Parts:
         base.keys,
     )
     policy = policy_of(settings)
+    egress = Egress(
+        clock=clock,
+        unsafe_hosts=frozenset(settings.unsafe_egress_hosts),
+        roots=extra_roots(settings.ca_file),
+    )
     device_limit = RateLimiter(per_minute=settings.rate_device, monotonic=clock.monotonic)
     nonces = Nonces(mint, limit=settings.max_nonces)
     sessions = Sessions(mint)
@@ -119,7 +154,10 @@ def compose(base: Foundations) -> Parts:
         device_limit=device_limit,
     )
     idempotent = Idempotent(store)
-    standing = Standing(store=store, clock=clock, mint=mint, sessions=sessions, sockets=base.hub)
+    secrets = Secrets(mint=mint, vault=base.vault)
+    standing = Standing(
+        store=store, clock=clock, mint=mint, sessions=sessions, sockets=base.hub, plan=plan
+    )
     revocation = base.verifier.revocation
     recheck = RecheckHardware(
         store=store,
@@ -137,7 +175,26 @@ def compose(base: Foundations) -> Parts:
         request_retention_days=settings.request_retention_days,
         event_retention_days=settings.event_retention_days,
     )
-    worker = Worker(store=store, clock=clock, mint=mint, challenges=challenges, channels=channels)
+    worker = Worker(
+        store=store,
+        clock=clock,
+        mint=mint,
+        challenges=challenges,
+        addresses=Addresses(base.vault),
+        channels=channels,
+        alarms=base.alarms,
+        meter=base.metrics.deliveries,
+    )
+    webhooks = WebhookSender(
+        store=store,
+        clock=clock,
+        mint=mint,
+        egress=egress,
+        signer=Signer(base.vault),
+        disable=partial(disable_webhook, mint=mint),
+        disable_days=settings.webhook_disable_days,
+        meter=WebhookMetrics(base.metrics.registry),
+    )
     usecases = UseCases(
         ask=AskApproval(
             store=store,
@@ -150,7 +207,7 @@ def compose(base: Foundations) -> Parts:
         ),
         read_request=ReadRequest(store=store, clock=clock, bulletin=base.bulletin),
         list_requests=ListRequests(store=store, clock=clock),
-        cancel_request=CancelRequest(store=store, clock=clock, mint=mint),
+        cancel_request=CancelRequest(store=store, clock=clock, mint=mint, plan=plan),
         read_receipt=ReadReceipt(store=store, clock=clock, keys=keys),
         read_deliveries=ReadDeliveries(store=store),
         create_pairing=CreatePairing(
@@ -195,6 +252,7 @@ def compose(base: Foundations) -> Parts:
             policy=policy,
             device_limit=device_limit,
             decided=base.metrics.decided,
+            plan=plan,
         ),
         set_push=SetPush(
             store=store, clock=clock, addresses=addresses, plan=plan, authenticate=authenticate
@@ -202,6 +260,26 @@ def compose(base: Foundations) -> Parts:
         unpair=UnpairDevice(standing=standing, authenticate=authenticate),
         info=DescribeRelay(clock=clock, keys=keys, policy=policy),
         watch_events=WatchEvents(store=store, bulletin=base.bulletin),
+        create_webhook=CreateWebhook(
+            store=store,
+            clock=clock,
+            mint=mint,
+            secrets=secrets,
+            idempotent=idempotent,
+            check_url=egress.check_url,
+        ),
+        list_webhooks=ListWebhooks(store=store, clock=clock),
+        read_webhook=ReadWebhook(store=store, clock=clock),
+        remove_webhook=RemoveWebhook(store=store),
+        rotate_webhook=RotateWebhook(
+            store=store, clock=clock, secrets=secrets, idempotent=idempotent
+        ),
+        disable_webhook=DisableWebhook(store=store, clock=clock),
+        enable_webhook=EnableWebhook(store=store, clock=clock),
+        try_webhook=TryWebhook(store=store, clock=clock, mint=mint),
+        list_webhook_deliveries=ListWebhookDeliveries(store=store, clock=clock),
+        read_webhook_delivery=ReadWebhookDelivery(store=store, clock=clock),
+        resend_webhook_delivery=ResendWebhookDelivery(store=store, clock=clock),
         sessions=OpenSession(
             store=store, clock=clock, sessions=sessions, authenticate=authenticate
         ),
@@ -220,12 +298,16 @@ def compose(base: Foundations) -> Parts:
     for listener in (
         sweeper.heard,
         worker.heard,
+        webhooks.heard,
         base.bulletin.heard,
         announcer.heard,
         base.journal.heard,
     ):
         store.subscribe(listener)
     base.metrics.watch_outbox(depth=lambda: worker.depth, age=worker.oldest_age)
+    base.metrics.deliveries.watch_lanes(
+        lambda: [_lane_state(worker, lane) for lane in worker.lanes]
+    )
     return Parts(
         usecases=usecases,
         standing=standing,
@@ -234,6 +316,18 @@ def compose(base: Foundations) -> Parts:
         pruner=pruner,
         worker=worker,
         channels=channels,
+        egress=egress,
+        webhooks=webhooks,
+    )
+
+
+def _lane_state(worker: Worker, lane: Lane) -> LaneState:
+    return LaneState(
+        name=lane.name,
+        in_flight=lane.in_flight,
+        waiting=lane.waiting,
+        age_seconds=worker.lane_age(lane),
+        fault=lane.circuit.fault,
     )
 
 

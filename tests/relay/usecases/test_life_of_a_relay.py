@@ -14,6 +14,7 @@ from tests.relay.simulator import (
     START,
     ManualClock,
     SimDevice,
+    SimStream,
     Simulator,
     shown,
     simulator,
@@ -40,6 +41,7 @@ from quorumkey_relay.usecases.expire import Sweeper
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from quorumkey_relay.delivery.channel import Message, Outcome
 
 pytestmark = pytest.mark.anyio
 
@@ -237,7 +239,19 @@ async def test_a_slow_channel_does_not_keep_the_relay_from_ending(
     """What is in flight is waited for a moment; then the relay ends, and the outbox has it."""
     monkeypatch.setattr(app, "DRAIN_SECONDS", 0)
     async with simulator(tmp_path) as sim:
-        monkeypatch.setattr(sim.relay.worker, "drain", asyncio.Event().wait)
+        alice = await sim.device("alice")
+        sim.relay.hub.attach(alice.fingerprint, SimStream())
+        slow = next(iter(sim.relay.channels))
+        begun = asyncio.Event()
+
+        async def hang(message: Message) -> Outcome:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError(message)
+
+        monkeypatch.setattr(slow, "send", hang)
+        await sim.ask([alice])
+        await begun.wait()
 
     async with simulator(tmp_path) as sim:
         assert [] == sim.relay.ready()

@@ -1,198 +1,324 @@
 """The outbox worker: claims deliveries, sends them, settles what became of them.
 
-Each channel has a lane of its own: a bounded number of sends in flight, earliest deadline first,
-so that a slow channel holds nobody else up. The hot path hands a delivery over right after the
-commit that planned it; the scanner finds what was left behind by a crash or waits for a retry.
-Delivery is at least once: who dies between sending and settling sends again, under the same id.
+Each provider and credential has a lane of its own (`lane`). The hot path hands a delivery over
+right after the commit that planned it, which has claimed it for this process; the scanner finds
+what was left behind by a crash, or waits for another try. Delivery is at least once: who dies
+between sending and settling sends again, under the same id.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from quorumkey_relay.delivery.channel import (
-    Accepted,
-    Gone,
-    Message,
-    Misconfigured,
-    Outcome,
-    Rejected,
-    Retry,
-)
-from quorumkey_relay.delivery.schedule import next_try
-from quorumkey_relay.domain.lifecycle import status_at
-from quorumkey_relay.domain.model import Status
+from quorumkey_relay.delivery.channel import Message, Outcome, Retry
+from quorumkey_relay.delivery.lane import MAX_IN_FLIGHT, Job, Lane
+from quorumkey_relay.delivery.messages import Messages, withdrawn_by
+from quorumkey_relay.delivery.plan import LEASE_SECONDS
+from quorumkey_relay.delivery.settlement import Settlement
 from quorumkey_relay.store.protocol import StoreUnavailable
-from quorumkey_relay.store.writes import Commit, PutDelivery
+from quorumkey_relay.store.writes import Commit, PutDelivery, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Collection, Iterable
 
+    from quorumkey.protocol import PushAddress
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.addresses import Addresses
     from quorumkey_relay.delivery.challenges import Challenges
     from quorumkey_relay.delivery.channel import Channel
+    from quorumkey_relay.delivery.settlement import Meter
     from quorumkey_relay.mint import Mint
+    from quorumkey_relay.observe.alarms import Alarms
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.records import Delivery
 
-MAX_IN_FLIGHT: Final = 256
-LEASE_SECONDS: Final = 30
 SCAN_LIMIT: Final = 500
-
-
-class Lane:
-    """One channel's queue, ordered by deadline, with a bounded number of sends in flight."""
-
-    def __init__(self, worker: Worker, channel: Channel) -> None:
-        """Start empty."""
-        self._worker = worker
-        self._channel = channel
-        self._queue: list[tuple[int, str, Delivery]] = []
-        self._claimed: dict[str, int] = {}  # and since when it is due
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def __len__(self) -> int:
-        """Return how many deliveries wait or are in flight."""
-        return len(self._claimed)
-
-    @property
-    def oldest(self) -> int | None:
-        """Since when the longest-waiting delivery is due (seconds since the epoch)."""
-        return min(self._claimed.values(), default=None)
-
-    def put(self, delivery: Delivery) -> None:
-        """Queue a delivery unless it is here already."""
-        if delivery.id in self._claimed:
-            return
-        self._claimed[delivery.id] = delivery.next_at
-        heapq.heappush(self._queue, (delivery.not_after, delivery.id, delivery))
-        self._fill()
-
-    def _fill(self) -> None:
-        while self._queue and len(self._tasks) < MAX_IN_FLIGHT:
-            _, _, delivery = heapq.heappop(self._queue)
-            task = asyncio.create_task(self._worker.deliver(self._channel, delivery))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._done, delivery))
-
-    def _done(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._claimed.pop(delivery.id, None)
-        if not task.cancelled():
-            task.result()
-        self._fill()
-
-    async def drain(self) -> None:
-        """Wait for the sends in flight; what still waits stays in the outbox."""
-        self._queue.clear()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+# What this process holds of the outbox. The rest stays on the disk until there is room.
+MAX_LANE_JOBS: Final = 4_096
+MAX_JOBS: Final = 20_000
+MAX_IDLE_LANES: Final = 64
+# How long a withdrawal waits for the message that it withdraws.
+IN_FLIGHT_SECONDS: Final = 1
 
 
 class Worker:
     """Delivers what the outbox holds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts
         self,
         *,
         store: Store,
         clock: Clock,
         mint: Mint,
         challenges: Challenges,
+        addresses: Addresses,
         channels: Iterable[Channel],
+        alarms: Alarms,
+        meter: Meter,
     ) -> None:
         """Serve ``channels``; deliveries of others stay in the outbox."""
         self._store = store
         self._clock = clock
-        self._mint = mint
-        self._challenges = challenges
-        self._lanes = {channel.name: Lane(self, channel) for channel in channels}
+        self._messages = Messages(store, challenges, addresses)
+        self._channels = {channel.name: channel for channel in channels}
+        self._settlement = Settlement(
+            store=store, clock=clock, mint=mint, alarms=alarms, meter=meter
+        )
+        self._lanes: dict[str, Lane] = {}
+        self._jobs: dict[str, Job] = {}
+        self._settled: list[Write] = []
+        self._commits: set[asyncio.Task[None]] = set()
+        self._resting: list[asyncio.Future[None]] = []
+        self._is_stopping = False
+
+    # What operators see
 
     @property
     def depth(self) -> int:
         """How many deliveries wait or are in flight in this process."""
-        return sum(len(lane) for lane in self._lanes.values())
+        return len(self._jobs)
+
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """The lanes that were used lately."""
+        return self._lanes.values()
 
     def oldest_age(self) -> float:
         """Return for how many seconds the longest-waiting delivery has been due."""
-        waiting = [lane.oldest for lane in self._lanes.values() if lane.oldest is not None]
-        return max(0.0, float(self._clock.now() - min(waiting))) if waiting else 0.0
+        return max((self.lane_age(lane) for lane in self._lanes.values()), default=0.0)
+
+    def lane_age(self, lane: Lane) -> float:
+        """Return for how many seconds a lane's longest-waiting delivery has been due."""
+        oldest = lane.oldest
+        return 0.0 if oldest is None else max(0.0, float(self._clock.now() - oldest))
+
+    def monotonic(self) -> float:
+        """Return seconds of the monotonic clock."""
+        return self._clock.monotonic()
+
+    # Taking
 
     def heard(self, commit: Commit) -> None:
         """Take in a durable commit: the hot path."""
         for write in commit:
-            if isinstance(write, PutDelivery) and write.delivery.state == "queued":
-                self._take(write.delivery)
+            if isinstance(write, PutDelivery):
+                delivery = write.delivery
+                if delivery.state == "queued":
+                    # Leased by its commit: it is this process's. What was settled is not.
+                    if delivery.leased_until:
+                        self._take(delivery, self._clock.monotonic())
+                elif delivery.state == "acknowledged":
+                    job = self._jobs.get(delivery.id)
+                    if job is not None:
+                        job.is_void = True
 
     async def scan(self) -> int:
-        """Take up what is due in the store: the recovery path. Returns how much was due."""
-        due = await self._store.claim_deliveries(
-            now=self._clock.now(), lease_seconds=LEASE_SECONDS, limit=SCAN_LIMIT
-        )
-        for delivery in due:
-            self._take(delivery)
-        return len(due)
+        """Claim what is due in the store: the recovery path. Returns how much was claimed."""
+        self._tidy()
+        count = 0
+        while not self._is_stopping:
+            room = min(SCAN_LIMIT, MAX_JOBS - len(self._jobs))
+            if room <= 0:
+                break
+            claimed = await self._store.claim_deliveries(
+                now=self._clock.now(),
+                lease_seconds=LEASE_SECONDS,
+                limit=room,
+                busy={lane.channel for lane in self._lanes.values() if len(lane) >= MAX_LANE_JOBS},
+            )
+            for delivery in claimed:
+                self._take(delivery, None)
+            count += len(claimed)
+            if len(claimed) < room:
+                break
+        return count
 
-    async def drain(self) -> None:
-        """Finish what is in flight and take nothing more."""
-        for lane in self._lanes.values():
-            await lane.drain()
+    def _take(self, delivery: Delivery, heard_at: float | None) -> None:
+        if delivery.id in self._jobs or self._is_stopping:
+            return
+        channel = self._channels.get(delivery.channel)
+        if channel is None:
+            if self._clock.now() >= delivery.not_after:
+                self._drop(delivery, "too_late")
+            return
+        target = self._messages.target(delivery)
+        if isinstance(target, str):
+            self._drop(delivery, target)
+            return
+        sealed, address = target
+        lane = self._lane(channel, address)
+        if len(lane) >= MAX_LANE_JOBS or len(self._jobs) >= MAX_JOBS > len(lane) + MAX_IN_FLIGHT:
+            # No room: it is given back to the outbox, where the scanner finds it.
+            self._settle((PutDelivery(replace(delivery, leased_until=0)),))
+            return
+        job = Job(delivery, channel, sealed=sealed, address=address, heard_at=heard_at)
+        self._jobs[delivery.id] = job
+        lane.put(job)
 
-    def _take(self, delivery: Delivery) -> None:
-        lane = self._lanes.get(delivery.channel)
-        if lane is not None and delivery.next_at <= self._clock.now():
-            lane.put(delivery)
+    def _lane(self, channel: Channel, address: PushAddress | None) -> Lane:
+        name = channel.lane(address)
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name, channel.name, self)
+        return lane
 
-    async def deliver(self, channel: Channel, delivery: Delivery) -> None:
-        """Send one delivery and settle it."""
+    def _tidy(self) -> None:
+        for lane in list(self._lanes.values()):
+            self._settlement.look_after(lane)
+            if len(self._lanes) > MAX_IDLE_LANES and lane.is_idle():
+                del self._lanes[lane.name]
+
+    # Sending
+
+    async def deliver(self, lane: Lane, job: Job) -> None:
+        """Send one message and settle it."""
+        outcome: Outcome | None = None
         try:
-            settled = await self._send(channel, delivery)
-            await self._store.commit((PutDelivery(settled),))
+            outcome = await self._try(lane, job)
         except StoreUnavailable:
-            return  # still queued on the disk: the scanner sends it again, under the same id
+            self._release((job.delivery.id,))  # queued on the disk: the scanner sends it again
+        except asyncio.CancelledError:
+            self._release((job.delivery.id,))
+            raise
+        except Exception as error:  # noqa: BLE001 - one message's bug is not the lane's end
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a push channel failed", "exception": error}
+            )
+            outcome = Retry(None, "internal_error")
+        finally:
+            if outcome is None:
+                lane.circuit.unused()
+        if outcome is not None:
+            self._settle(self._settlement.after(lane, job, outcome))
 
-    async def _send(self, channel: Channel, delivery: Delivery) -> Delivery:
-        stored = await self._store.load(delivery.request_id)
-        now = self._clock.now()
-        if stored is None or now >= delivery.not_after:
-            return replace(delivery, state="dropped", reason="too_late")
-        if status_at(stored.terms, stored.state, now) is not Status.PENDING:
-            return replace(delivery, state="dropped", reason="request_finished")
-        device = self._store.directory.device(delivery.device)
-        if device is None or not device.paired_with(stored.terms.integrator_id):
-            return replace(delivery, state="dropped", reason="unpaired")
-        message = Message(
-            delivery=delivery,
-            integrator_name=self._challenges.integrator_name(stored),
-            challenge=self._challenges.envelope(stored, delivery.device, now),
-        )
-        return self.settle(delivery, await channel.send(message))
+    async def _try(self, lane: Lane, job: Job) -> Outcome | None:
+        """Send; return None where it was settled otherwise, because it is of no use now."""
+        message = await self._message(lane, job)
+        if message is None:
+            return None
+        outcome = await job.channel.send(message)
+        if isinstance(outcome, Retry) and outcome.after_seconds == 0:
+            # It was not processed: once more at once, if it still is of use.
+            message = await self._message(lane, job)
+            if message is None:
+                return None
+            outcome = await job.channel.send(message)
+        return outcome
 
-    def settle(self, delivery: Delivery, outcome: Outcome) -> Delivery:
-        """Return what became of a delivery after one more try."""
-        tried = replace(delivery, attempts=delivery.attempts + 1)
-        now = self._clock.now()
-        match outcome:
-            case Accepted(state=state):
-                return replace(tried, state=state, reason=None)
-            case Gone(reason=reason):
-                return replace(tried, state="dropped", reason=reason)
-            case Rejected(reason=reason):
-                return replace(tried, state="failed", reason=reason)
-            case Misconfigured(reason=reason):
-                at = now + LEASE_SECONDS
-                return replace(tried, next_at=at, reason=reason)
-            case Retry(after_seconds=after, reason=reason):
-                at = next_try(
-                    now=now,
-                    attempts=tried.attempts,
-                    jitter=int.from_bytes(self._mint.random(2), "big") / 65_536,
-                    after_seconds=after,
-                )
-                if at >= tried.not_after:
-                    return replace(tried, state="failed", reason=reason)
-                return replace(tried, next_at=at, reason=reason)
+    async def _message(self, lane: Lane, job: Job) -> Message | None:
+        """Return what is sent, as things stand now; None where the job was settled instead."""
+        delivery, now, sealed = job.delivery, self._clock.now(), job.sealed
+        if job.is_void:
+            self._release((delivery.id,))
+            return None
+        if delivery.kind == "approval_request":
+            message = self._messages.opening(job, now)
+        elif withdrawn_by(delivery) in self._jobs:
+            # What it withdraws is just being sent, and must not be overtaken.
+            later = replace(delivery, next_at=now + IN_FLIGHT_SECONDS, leased_until=0)
+            self._settle((PutDelivery(later),))
+            return None
+        else:
+            message = await self._messages.closing(job, now)
+        if isinstance(message, str):
+            self._drop(delivery, message)
+            return None
+        if job.sealed is not sealed and self._moved(lane, job):
+            return None
+        return message
+
+    def _moved(self, lane: Lane, job: Job) -> bool:
+        """Hand a job with another address to the lane that serves it, if this one does not."""
+        other = self._lane(job.channel, job.address)
+        if other is lane:
+            return False
+        if self._is_stopping:
+            self._release((job.delivery.id,))
+        else:
+            other.put(job)
+        return True
+
+    def hold_back(self, lane: Lane, job: Job) -> None:
+        """Settle a message that the lane's circuit does not let through."""
+        self._settle((PutDelivery(self._settlement.held_back(lane, job)),))
+
+    # Settling
+
+    def _drop(self, delivery: Delivery, reason: str) -> None:
+        self._settle((PutDelivery(self._settlement.dropped(delivery, reason)),))
+
+    def _settle(self, writes: tuple[Write, ...]) -> None:
+        """Have writes become durable; those of one turn of the loop share a commit."""
+        if len(writes) > 1:
+            # It changes the device too, as it is in this very moment.
+            self._commit(writes)
+            return
+        if not self._settled:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._settled += writes
+
+    def _flush(self) -> None:
+        if self._settled:
+            writes, self._settled = tuple(self._settled), []
+            self._commit(writes)
+
+    def _commit(self, writes: Commit) -> None:
+        ids = [write.delivery.id for write in writes if isinstance(write, PutDelivery)]
+        try:
+            durable = self._store.commit(writes)
+        except StoreUnavailable:
+            self._release(ids)
+            return
+        task = asyncio.create_task(self._until_durable(durable, ids))
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+
+    async def _until_durable(self, durable: Awaitable[None], ids: Collection[str]) -> None:
+        try:
+            await durable
+        except StoreUnavailable:
+            pass  # still queued on the disk: sent again under the same ids once the lease is over
+        finally:
+            self._release(ids)
+
+    def _release(self, ids: Collection[str]) -> None:
+        """Forget deliveries: what they are now is on the disk."""
+        for claimed in ids:
+            self._jobs.pop(claimed, None)
+        if not self._jobs:
+            resting, self._resting = self._resting, []
+            for waiter in resting:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def rest(self) -> None:
+        """Wait until this process has nothing to deliver."""
+        while self._jobs or self._commits or self._settled:
+            if self._jobs:
+                waiter = asyncio.get_running_loop().create_future()
+                self._resting.append(waiter)
+                await waiter
+            else:
+                self._flush()
+                await asyncio.gather(*self._commits)
+
+    async def drain(self, cap_seconds: float | None = None) -> bool:
+        """Take nothing more, and finish what is in flight; say whether it ended within the cap.
+
+        What waits stays in the outbox, and so does what has to be cut off.
+        """
+        self._is_stopping = True
+        for lane in self._lanes.values():
+            lane.clear()
+        tasks = {task for lane in self._lanes.values() for task in lane.tasks()}
+        late: set[asyncio.Task[None]] = set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=cap_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        self._flush()
+        await asyncio.gather(*self._commits)
+        return not late

@@ -21,6 +21,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from quorumkey_relay.observe.delivery_metrics import DeliveryMetrics
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -129,6 +131,7 @@ class Metrics:
             "Age of the revocation list; +Inf before the first, 0 where none is needed.",
             registry=registry,
         )
+        self.deliveries = DeliveryMetrics(registry)
         self.sockets_waiting = self._sockets.labels("waiting")
         self.sockets_live = self._sockets.labels("live")
         self._by_outcome: dict[str, Counter] = {}

@@ -8,10 +8,11 @@ from quorumkey.protocol import format_time
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.model import Resolved
 from quorumkey_relay.store.records import EventRecord
-from quorumkey_relay.store.writes import AdvanceRequest, AppendEvent
+from quorumkey_relay.store.writes import AdvanceRequest, AppendEvent, PutDelivery
 from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
+    from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.domain.model import Event, State, Status, Terms
     from quorumkey_relay.identity.principals import Device, Pairing
     from quorumkey_relay.mint import Mint
@@ -25,10 +26,12 @@ def advance(
     *,
     mint: Mint,
     evidence: tuple[Evidence, ...] = (),
+    plan: DeliveryPlan | None = None,
 ) -> tuple[State, Commit]:
     """Return the state after ``events`` and the writes that record them.
 
-    A terminal event enters the integrator's event stream in the same commit, so exactly once.
+    A terminal event enters the integrator's event stream in the same commit, so exactly once, and
+    with it what ``plan`` has to withdraw from devices that a push may have told of the request.
     """
     before = stored.state
     after = before
@@ -40,7 +43,10 @@ def advance(
         for event in events
         if isinstance(event, Resolved)
     )
-    return after, (change, *announced)
+    if plan is None or not announced:
+        return after, (change, *announced)
+    withdrawn = plan.closing(stored, events, announced[-1].event.created_at)
+    return after, (change, *announced, *(PutDelivery(delivery) for delivery in withdrawn))
 
 
 def resolution_event(

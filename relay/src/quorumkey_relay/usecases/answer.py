@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol import Envelope, Verified
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.domain.model import Choice, State, Terms
     from quorumkey_relay.identity.principals import Device
     from quorumkey_relay.mint import Mint
@@ -51,6 +52,7 @@ class AnswerRequest:
     policy: Policy
     device_limit: Limiter
     decided: Callable[[str], None]
+    plan: DeliveryPlan
 
     async def __call__(self, *, request_id: str, envelope: Envelope) -> DecisionView | Refusal:
         """Return how the request stands after the decision, or why it was not counted.
@@ -133,7 +135,9 @@ class AnswerRequest:
                 evidence = (
                     Evidence(device=said.device, choice=said.decision, envelope=verified.envelope),
                 )
-            state, writes = advance(stored, outcome.events, mint=self.mint, evidence=evidence)
+            state, writes = advance(
+                stored, outcome.events, mint=self.mint, evidence=evidence, plan=self.plan
+            )
             await self.store.commit((*writes, *_counter(device, verified)))
         if outcome.refusal is not None:
             return outcome.refusal
@@ -160,7 +164,7 @@ class AnswerRequest:
         ]
         if lost:
             events = lifecycle.lose_devices(terms, state, lost, now)
-            await self.store.commit(advance(stored, events, mint=self.mint)[1])
+            await self.store.commit(advance(stored, events, mint=self.mint, plan=self.plan)[1])
             raise Conflict(terms.request_id)
 
     def _standing(

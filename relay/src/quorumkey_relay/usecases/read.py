@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol import Envelope, FinalStatus
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
@@ -132,6 +133,7 @@ class CancelRequest:
     store: Store
     clock: Clock
     mint: Mint
+    plan: DeliveryPlan
 
     async def __call__(self, *, integrator_id: str, request_id: str) -> RequestView | Refusal:
         """Return the cancelled request; one that ended otherwise refuses."""
@@ -144,7 +146,7 @@ class CancelRequest:
             if outcome.refusal is not None or not outcome.events:
                 await self.store.settled()
                 return outcome.refusal or request_of(stored, now)
-            _, writes = advance(stored, outcome.events, mint=self.mint)
+            _, writes = advance(stored, outcome.events, mint=self.mint, plan=self.plan)
             try:
                 await self.store.commit(writes)
             except Conflict:
@@ -202,7 +204,9 @@ class ReadDeliveries:
             return NOT_FOUND
         counts: list[dict[str, dict[str, int]]] = [{} for _ in stored.terms.groups]
         for delivery in await self.store.deliveries(request_id):
-            self._count(counts[stored.terms.seats[delivery.device].group], delivery)
+            # What withdraws a message notifies nobody.
+            if delivery.kind == "approval_request":
+                self._count(counts[stored.terms.seats[delivery.device].group], delivery)
         return DeliveriesView(
             request_id=request_id,
             groups=[

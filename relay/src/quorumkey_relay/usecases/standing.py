@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol import Envelope
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.domain.model import State, Terms
     from quorumkey_relay.identity.principals import Device, Pairing
     from quorumkey_relay.identity.sessions import Sessions
@@ -45,6 +46,7 @@ class Standing:
     mint: Mint
     sessions: Sessions
     sockets: Sockets
+    plan: DeliveryPlan
 
     async def end_ties(self, device: Device, ties: tuple[Pairing, ...]) -> None:
         """End ``ties`` of a device; when this returns, its sessions are void."""
@@ -132,7 +134,7 @@ class Standing:
             if lost(stored.terms):
                 events = lifecycle.lose_device(stored.terms, stored.state, fingerprint, now)
                 if events:
-                    writes += advance(stored, events, mint=self.mint)[1]
+                    writes += advance(stored, events, mint=self.mint, plan=self.plan)[1]
         return tuple(writes)
 
     def void(self, fingerprint: str) -> None:
