@@ -86,14 +86,10 @@ class MemoryDirectory:
         """Take what another process may change of a webhook: whether it is disabled."""
         known = self._webhooks.get(webhook.webhook_id)
         if known is not None:
-            self.put_webhook(
-                replace(
-                    known,
-                    status=webhook.status,
-                    disabled_reason=webhook.disabled_reason,
-                    failing_since=webhook.failing_since,
-                )
-            )
+            status, reason = webhook.status, webhook.disabled_reason
+            since = known.failing_since if status == "disabled" else None
+            changed = replace(known, status=status, disabled_reason=reason, failing_since=since)
+            self.put_webhook(changed)
 
     def drop_webhook(self, webhook_id: str) -> None:
         """Forget a webhook."""

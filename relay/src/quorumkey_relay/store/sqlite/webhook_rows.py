@@ -63,7 +63,8 @@ INSERT_WEBHOOK: Final = (
 )
 DELETE_WEBHOOK: Final = "DELETE FROM webhooks WHERE webhook_id = ?"
 SET_WEBHOOK_STATUS: Final = (
-    "UPDATE webhooks SET status = ?, disabled_reason = ?, failing_since = ? WHERE webhook_id = ?"
+    "UPDATE webhooks SET status = ?1, disabled_reason = ?2,"
+    " failing_since = CASE WHEN ?1 = 'disabled' THEN failing_since END WHERE webhook_id = ?3"
 )
 
 _THIS: Final = (
@@ -146,9 +147,12 @@ def _values(webhook: Webhook) -> dict[str, object]:
 
 
 def status_row(webhook: Webhook) -> Statement:
-    """Return the statement that stores whether a webhook is disabled, and nothing else of it."""
-    values = (webhook.status, webhook.disabled_reason, webhook.failing_since)
-    return (SET_WEBHOOK_STATUS, (*values, webhook.webhook_id))
+    """Return the statement that disables or enables a webhook, and writes nothing else of it.
+
+    That it failed is forgotten when it is enabled.
+    """
+    values = (webhook.status, webhook.disabled_reason, webhook.webhook_id)
+    return (SET_WEBHOOK_STATUS, values)
 
 
 def queue_row(write: QueueWebhookDelivery) -> Statement:
