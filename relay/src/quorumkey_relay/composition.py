@@ -140,7 +140,7 @@ def compose(base: Foundations) -> Parts:
     nonces = Nonces(mint, limit=settings.max_nonces)
     sessions = Sessions(mint)
     challenges = Challenges(keys, store)
-    channels = (WebSocketChannel(base.hub, clock), *push_channels(settings, clock))
+    channels = (WebSocketChannel(base.hub, clock), *push_channels(settings, clock, egress=egress))
     plan = DeliveryPlan(
         store=store, presence=base.hub, channels={channel.name for channel in channels}
     )
