@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 PATH: Final = "/token"
+#: Google's own libraries write it whatever the account's ``token_uri`` says.
+GOOGLE_AUDIENCE: Final = "https://oauth2.googleapis.com/token"
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_LIFETIME_SECONDS: Final = 3_600
@@ -93,7 +95,7 @@ class TokenEndpoint:
                     assertion,
                     self._key,
                     algorithms=["RS256"],
-                    audience=self.url,
+                    audience=[self.url, GOOGLE_AUDIENCE],
                     issuer=self._client_email,
                     options={
                         "require": ["iss", "aud", "exp", "iat", "scope"],

@@ -41,6 +41,7 @@ _pyfcm: Any = import_module("pyfcm")
 _errors: Any = import_module("pyfcm.errors")
 _requests: Any = import_module("requests")
 _adapters: Any = import_module("requests.adapters")
+_google_errors: Any = import_module("google.auth.exceptions")
 _google_requests: Any = import_module("google.auth.transport.requests")
 _service_account: Any = import_module("google.oauth2.service_account")
 
@@ -123,6 +124,8 @@ _OUTCOMES: Final[tuple[tuple[Any, Outcome], ...]] = (
     (_errors.FCMNotRegisteredError, Gone(None, "UNREGISTERED")),  # or any other 404
     (_errors.FCMSenderIdMismatchError, Misconfigured("PERMISSION_DENIED")),  # or another project
     (_errors.AuthenticationError, Misconfigured("UNAUTHENTICATED")),
+    (_google_errors.RefreshError, Misconfigured("token_refused")),
+    (_google_errors.TransportError, Retry(None, "unreachable")),
     (_errors.FCMServerError, Retry(None, "UNAVAILABLE")),  # or any other status
     (_requests.exceptions.ConnectTimeout, Retry(None, "timeout")),
     (_requests.exceptions.Timeout, Retry(None, "timeout", ambiguous=True)),
