@@ -24,7 +24,7 @@ _BY_REQUEST: Final = (
     "DELETE FROM deliveries WHERE request = ?",
     "DELETE FROM requests WHERE id = ?",
 )
-_BY_EVENT: Final = (
+BY_EVENT: Final = (
     (
         "DELETE FROM webhook_attempts WHERE (webhook, event) IN"
         " (SELECT webhook, event FROM webhook_deliveries WHERE event = ?)"
@@ -32,7 +32,7 @@ _BY_EVENT: Final = (
     "DELETE FROM webhook_deliveries WHERE event = ?",
     "DELETE FROM events WHERE id = ?",
 )
-_BY_DELIVERY: Final = (
+BY_DELIVERY: Final = (
     "DELETE FROM webhook_attempts WHERE webhook = ? AND event = ?",
     "DELETE FROM webhook_deliveries WHERE webhook = ? AND event = ?",
 )
@@ -80,10 +80,10 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
         gone += len(old)
     oldest = reader.webhooks.prunable_events
     while events := oldest(before=events_before, now=now, limit=PRUNE_BATCH_ROWS):
-        await writer.submit((), [(sql, [(event,) for event in events]) for sql in _BY_EVENT])
+        await writer.submit((), [(sql, [(event,) for event in events]) for sql in BY_EVENT])
         gone += len(events)
     while left := reader.webhooks.abandoned(PRUNE_BATCH_ROWS):
-        await writer.submit((), [(sql, list(left)) for sql in _BY_DELIVERY])
+        await writer.submit((), [(sql, list(left)) for sql in BY_DELIVERY])
     while count := reader.answers_before(answers_before, PRUNE_BATCH_ROWS):
         await writer.submit((), [(_ANSWERS, (answers_before, PRUNE_BATCH_ROWS))])
         gone += count

@@ -144,7 +144,8 @@ class WebhookReader:
         """Return webhook and event of up to ``limit`` deliveries to webhooks that are gone."""
         found = self._ask(
             "WITH RECURSIVE known (webhook) AS ("
-            " SELECT (SELECT webhook FROM webhook_deliveries ORDER BY webhook LIMIT 1)"
+            " SELECT (SELECT webhook FROM webhook_deliveries WHERE webhook > 0"
+            " ORDER BY webhook LIMIT 1)"
             " UNION ALL SELECT (SELECT d.webhook FROM webhook_deliveries AS d"
             " WHERE d.webhook > known.webhook ORDER BY d.webhook LIMIT 1)"
             " FROM known WHERE known.webhook IS NOT NULL)"
