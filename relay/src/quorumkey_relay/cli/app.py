@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from quorumkey.errors import ProtocolError
-from quorumkey_relay.cli import attestation, devices, integrators, keys, pairings, requests
+from quorumkey_relay.cli import (
+    attestation,
+    devices,
+    integrators,
+    keys,
+    pairings,
+    requests,
+    standins,
+)
 from quorumkey_relay.cli.check import check as check_relay
 from quorumkey_relay.cli.options import (
     EVERY_SETTING,
@@ -159,6 +167,8 @@ def demo(
 
     demonstrate(scenario, pace=pace, out=Output(as_json=as_json))
 
+
+app.registered_commands += standins.app.registered_commands
 
 for part in (
     integrators.app,

@@ -30,10 +30,15 @@ P = ParamSpec("P")
 #: The options of single commands.
 COMMAND_OPTIONS: Final = frozenset(
     {
+        "apns_port",
+        "apns_sandbox_port",
         "approver",
         "before",
+        "control_port",
+        "dir",
         "dry_run",
         "expires_in",
+        "fcm_port",
         "in_seconds",
         "integrator",
         "json",
@@ -46,6 +51,7 @@ COMMAND_OPTIONS: Final = frozenset(
         "scope",
         "status",
         "test",
+        "webpush_port",
         "yes",
     }
 )

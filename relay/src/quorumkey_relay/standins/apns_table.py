@@ -67,10 +67,7 @@ def _behaviours() -> dict[str, Behaviour]:
         Behaviour("empty", "500 with no body", 500, "empty", body=b""),
         Behaviour("gone-before", "410 Unregistered since 2016", 410, "Unregistered"),
     ]
-    listed = [
-        Behaviour(reason, f"{status} {reason}", status, reason)
-        for reason, status in STATUSES.items()
-    ]
+    listed = [Behaviour(reason, str(status), status, reason) for reason, status in STATUSES.items()]
     return {one.name: one for one in (*own, *listed)}
 
 

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 #: How many pushes are kept; counters go on.
 RECEIVED_KEPT: Final = 20_000
+#: Where the title stands in each channel's payload.
+_TITLES: Final = {
+    "apns": ("aps", "alert", "title"),
+    "apns_sandbox": ("aps", "alert", "title"),
+    "fcm": ("message", "data", "title"),
+    "webpush": ("title",),
+}
 
 
 @dataclass(slots=True)
@@ -89,7 +96,15 @@ class Received:
             value: object = msgspec.json.decode(self.body)
         except msgspec.DecodeError:
             return {}
-        return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+        return _object(value)
+
+    @property
+    def title(self) -> str | None:
+        """What a person would read of it, as the channel carries it."""
+        found: object = self.payload
+        for name in _TITLES.get(self.channel, ()):
+            found = _object(found).get(name)
+        return found if isinstance(found, str) else None
 
     @property
     def label(self) -> str:
@@ -118,6 +133,10 @@ class Received:
             "accepted": self.accepted,
             "reason": self.reason,
         }
+
+
+def _object(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 class Numbers:

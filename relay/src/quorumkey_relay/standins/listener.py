@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.standins.ledger import Counters, Ledger
 
 _BACKLOG: Final = 1_024
+_LOOPBACK: Final = "127.0.0.1"
+_LOOPBACK_6: Final = "::1"
 
 
 class _Connection(Protocol):
@@ -44,7 +46,7 @@ class Front:
         self._ledger = ledger
         self._tls = tls
         self._connections: set[_Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._address = ("", 0)
         self._number = 0
         self._changing: asyncio.Task[None] | None = None
@@ -65,9 +67,9 @@ class Front:
 
     async def open(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one, which it keeps."""
-        listening = _listening(host, port)
-        self._address = (host, cast("int", listening.getsockname()[1]))
-        await self._serve(listening)
+        sockets = _listening(host, port)
+        self._address = (host, cast("int", sockets[0].getsockname()[1]))
+        await self._serve(sockets)
         self.faults.on_change = self._follow
 
     async def close(self) -> None:
@@ -108,28 +110,32 @@ class Front:
 
     # ------------------------------------------------------------ listening
 
-    async def _serve(self, listening: socket.socket) -> None:
+    async def _serve(self, sockets: list[socket.socket]) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Door(self), sock=listening, ssl=self._tls, backlog=_BACKLOG
-        )
+        for listening in sockets:
+            server = await loop.create_server(
+                lambda: _Door(self), sock=listening, ssl=self._tls, backlog=_BACKLOG
+            )
+            self._servers.append(server)
 
     def _shut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
         self.lose_connections()
 
     def _follow(self) -> None:
         """Refuse connections while the faults say so."""
-        if self.faults.is_down and self._server is not None:
+        if self._changing is not None:
+            return
+        if self.faults.is_down and self._servers:
             self._shut()
-        elif not self.faults.is_down and self._server is None and self._changing is None:
-            listening = _listening(*self._address)  # at once: who connects now waits
-            self._changing = asyncio.get_running_loop().create_task(self._reopen(listening))
+        elif not self.faults.is_down and not self._servers:
+            sockets = _listening(*self._address)  # at once: who connects now waits
+            self._changing = asyncio.get_running_loop().create_task(self._reopen(sockets))
 
-    async def _reopen(self, listening: socket.socket) -> None:
-        await self._serve(listening)
+    async def _reopen(self, sockets: list[socket.socket]) -> None:
+        await self._serve(sockets)
         self._changing = None
         self._follow()
 
@@ -147,7 +153,21 @@ class _Door(asyncio.Protocol):
         made.set_protocol(kind(self._front, made))
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int) -> list[socket.socket]:
+    """Return listening sockets: of ``host``, and with IPv4's loopback that of IPv6, if it can be.
+
+    Who connects to ``localhost`` may try either.
+    """
+    first = _socket(host, port)
+    if host != _LOOPBACK:
+        return [first]
+    try:
+        return [first, _socket(_LOOPBACK_6, cast("int", first.getsockname()[1]))]
+    except OSError:
+        return [first]
+
+
+def _socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
