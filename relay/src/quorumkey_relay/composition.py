@@ -16,6 +16,7 @@ from quorumkey_relay.delivery.challenges import Challenges
 from quorumkey_relay.delivery.egress import Egress
 from quorumkey_relay.delivery.plan import DeliveryPlan
 from quorumkey_relay.delivery.push.services import ServedAddresses
+from quorumkey_relay.delivery.push.webpush import WebPushChannel
 from quorumkey_relay.delivery.transport import extra_roots
 from quorumkey_relay.delivery.webhooks.sender import WebhookSender
 from quorumkey_relay.delivery.webhooks.signing import Signer
@@ -140,7 +141,8 @@ def compose(base: Foundations) -> Parts:
     nonces = Nonces(mint, limit=settings.max_nonces)
     sessions = Sessions(mint)
     challenges = Challenges(keys, store)
-    channels = (WebSocketChannel(base.hub, clock), *push_channels(settings, clock, egress=egress))
+    pushes = push_channels(settings, clock, egress=egress, tell=base.alarms.raise_alarm)
+    channels = (WebSocketChannel(base.hub, clock), *pushes)
     plan = DeliveryPlan(
         store=store, presence=base.hub, channels={channel.name for channel in channels}
     )
@@ -258,7 +260,14 @@ def compose(base: Foundations) -> Parts:
             store=store, clock=clock, addresses=addresses, plan=plan, authenticate=authenticate
         ),
         unpair=UnpairDevice(standing=standing, authenticate=authenticate),
-        info=DescribeRelay(clock=clock, keys=keys, policy=policy),
+        info=DescribeRelay(
+            clock=clock,
+            keys=keys,
+            policy=policy,
+            web_push_key=next(
+                (one.public_key for one in pushes if isinstance(one, WebPushChannel)), None
+            ),
+        ),
         watch_events=WatchEvents(store=store, bulletin=base.bulletin),
         create_webhook=CreateWebhook(
             store=store,

@@ -122,23 +122,26 @@ class FcmChannel:
         if paused_seconds > 0:
             return Retry(math.ceil(paused_seconds), QUOTA_EXCEEDED)
         now = self._clock.now()
+        seconds_left = message.delivery.not_after - now
+        if seconds_left <= 0:
+            return Rejected("too_late")
         body = fcm_message(message, address.token, now)
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
-                return await self._send(body, now)
+                return await self._send(body, now, min(SEND_TIMEOUT_SECONDS, seconds_left))
         except (TimeoutError, TokenRefused, TokenUnavailable, TransportFailed) as failure:
             return _failed(failure)
 
-    async def _send(self, body: bytes, now: int) -> Outcome:
+    async def _send(self, body: bytes, now: int, timeout_seconds: float) -> Outcome:
         try:
             token = await self._tokens.current()
         except TransportFailed as failure:
             return Retry(None, failure.reason)  # the message itself has not gone out
-        answer = await self._post(body, token)
+        answer = await self._post(body, token, timeout_seconds)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             newer = await self._tokens.refused(token)
             if newer is not None:
-                answer = await self._post(body, newer)
+                answer = await self._post(body, newer, timeout_seconds)
         return self._noted(reaction_to(answer, now=now))
 
     async def close(self) -> None:
@@ -146,10 +149,10 @@ class FcmChannel:
         await self._tokens.close()
         await self._client.close()
 
-    async def _post(self, body: bytes, authorization: str) -> Answer:
+    async def _post(self, body: bytes, authorization: str, timeout_seconds: float) -> Answer:
         headers = {"authorization": authorization, "content-type": "application/json"}
         return await self._client.post(
-            self._url, headers=headers, body=body, timeout_seconds=SEND_TIMEOUT_SECONDS
+            self._url, headers=headers, body=body, timeout_seconds=timeout_seconds
         )
 
     def _noted(self, outcome: Outcome) -> Outcome:

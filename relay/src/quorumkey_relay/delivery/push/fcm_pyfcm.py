@@ -92,11 +92,17 @@ class PyFcmChannel:
         if not isinstance(address, FcmAddress):
             return Rejected("no_address")
         now = self._clock.now()
+        seconds_left = message.delivery.not_after - now
+        if seconds_left <= 0:
+            return Rejected("too_late")
+        timeout_seconds = min(SEND_TIMEOUT_SECONDS, seconds_left)
         body = msgspec.json.decode(fcm_message(message, address.token, now))["message"]
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
-                return await loop.run_in_executor(self._threads, self._notify, body, now)
+                return await loop.run_in_executor(
+                    self._threads, self._notify, body, now, timeout_seconds
+                )
         except TimeoutError:
             return Retry(None, "timeout", ambiguous=True)
 
@@ -104,7 +110,7 @@ class PyFcmChannel:
         """Take no more messages; what is under way ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _notify(self, body: dict[str, Any], now: int) -> Outcome:
+    def _notify(self, body: dict[str, Any], now: int, timeout_seconds: float) -> Outcome:
         try:
             # Each thread has a session of its own, made at its first use.
             self._client.requests_session.trust_env = False
@@ -112,7 +118,7 @@ class PyFcmChannel:
                 fcm_token=body["token"],
                 data_payload=body["data"],
                 android_config=body["android"],
-                timeout=SEND_TIMEOUT_SECONDS,
+                timeout=timeout_seconds,
             )
         except Exception as error:  # noqa: BLE001 - it lets pass whatever its libraries raise
             return _outcome(error, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
@@ -81,6 +82,17 @@ def webpush_channel(settings: Settings, clock: Clock, egress: Egress) -> WebPush
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """What a message needs to go out; none of it is shown."""
+
+    message: Message
+    target: Target
+    receiver: Receiver
+    token: VapidToken
+    seconds_left: int
+
+
 class WebPushChannel:
     """Sends to the push services on the list, through the guard of supplied addresses."""
 
@@ -112,78 +124,82 @@ class WebPushChannel:
 
     def lane(self, address: PushAddress | None) -> str:
         """Return ``webpush/`` and the listed service; addresses of none share one lane."""
-        if isinstance(address, WebPushAddress):
-            try:
-                _, service = self._target(address)
-            except EgressRefused:
-                service = None
-            if service is not None:
-                return f"{self.name}/{service}"
-        return f"{self.name}/unlisted"
+        found = self._target(address) if isinstance(address, WebPushAddress) else None
+        return f"{self.name}/unlisted" if found is None else f"{self.name}/{found[1]}"
 
     async def send(self, message: Message) -> Outcome:
         """Encrypt and send; a message that is too large goes once more without its challenge."""
-        address = message.address
-        if not isinstance(address, WebPushAddress):
-            return Rejected("no_address")
+        push = self._prepared(message)
+        if not isinstance(push, _Push):
+            return push
         try:
-            target, service = self._target(address)
-            if service is None:
-                # The list may have been shortened since: nothing is wrong with the address.
-                return Rejected("service_not_listed")
-            receiver = self._receiver(address.p256dh, address.auth)
-            token = self._vapid.token(_origin(target))
-            answer = await self._post(message, target, receiver, token)
+            answer = await self._post(push, with_challenge=True)
             too_large = answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             if too_large and message.challenge is not None:
-                answer = await self._post(message, target, receiver, token, with_challenge=False)
-        except NotAPoint:
-            return Gone(None, "no_key")
+                answer = await self._post(push, with_challenge=False)
         except EgressRefused as refused:
             # The host is a listed service's, so it is our resolver that leads somewhere else.
             return Misconfigured(f"egress_{refused.reason}")
         except TransportFailed as failure:
             return unanswered(failure)
-        return self._react(answer, token)
+        return self._react(answer, push.token)
 
     async def close(self) -> None:
         """Nothing is held here."""
 
-    def _target(self, address: WebPushAddress) -> tuple[Target, str | None]:
-        target = read_url(address.endpoint, self._unsafe_hosts)
-        return target, service_of(target.host, self._services)
+    def _target(self, address: WebPushAddress) -> tuple[Target, str] | None:
+        """Return what is called and the listed service, None where there is none."""
+        try:
+            target = read_url(address.endpoint, self._unsafe_hosts)
+        except EgressRefused:
+            return None
+        service = service_of(target.host, self._services)
+        return None if service is None else (target, service)
 
-    async def _post(
-        self,
-        message: Message,
-        target: Target,
-        receiver: Receiver,
-        token: VapidToken,
-        *,
-        with_challenge: bool = True,
-    ) -> Answer:
-        text = webpush_payload(message, with_challenge=with_challenge)
+    def _prepared(self, message: Message) -> _Push | Outcome:
+        address = message.address
+        if not isinstance(address, WebPushAddress):
+            return Rejected("no_address")
+        found = self._target(address)
+        if found is None:
+            # The list may have been shortened since: nothing is wrong with the address.
+            return Rejected("service_not_listed")
+        seconds_left = message.delivery.not_after - self._clock.now()
+        if seconds_left <= 0:
+            return Rejected("too_late")
+        try:
+            receiver = self._receiver(address.p256dh, address.auth)
+        except NotAPoint:
+            return Gone(None, "no_key")
+        target, _ = found
+        token = self._vapid.token(_origin(target))
+        return _Push(message, target, receiver, token, seconds_left)
+
+    async def _post(self, push: _Push, *, with_challenge: bool) -> Answer:
+        text = webpush_payload(push.message, with_challenge=with_challenge)
         fits = OVERHEAD_BYTES + len(text) <= PADDED_BODY_BYTES
         body = encrypt(
             text,
-            receiver=receiver,
+            receiver=push.receiver,
             ephemeral=new_ephemeral_key(),
             salt=self._mint.random(SALT_BYTES),
             body_bytes=PADDED_BODY_BYTES if fits else MAX_BODY_BYTES,
         )
-        delivery = message.delivery
         headers = {
-            "authorization": token.header,
+            "authorization": push.token.header,
             "content-encoding": "aes128gcm",
             "content-type": "application/octet-stream",
             # A service that cannot deliver at once keeps the message for so many seconds.
-            "ttl": str(max(0, delivery.not_after - self._clock.now())),
+            "ttl": str(push.seconds_left),
             "urgency": "high",
             # Takes the place of what the service still keeps for this request (section 5.4).
-            "topic": delivery.request_id.replace("-", ""),
+            "topic": push.message.delivery.request_id.replace("-", ""),
         }
         return await self._egress.post(
-            target.url, headers=headers, body=body, timeout_seconds=SEND_TIMEOUT_SECONDS
+            push.target.url,
+            headers=headers,
+            body=body,
+            timeout_seconds=min(SEND_TIMEOUT_SECONDS, push.seconds_left),
         )
 
     def _react(self, answer: Answer, token: VapidToken) -> Outcome:
