@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from quorumkey.protocol import admits
 from quorumkey_relay.option_table import UNSAFE_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from quorumkey_relay.settings import Settings
@@ -31,6 +31,7 @@ def conflicts(settings: Settings, *, decided: AbstractSet[str]) -> Iterator[str]
     if settings.mode == "production":
         yield from _conflicts_of_production(settings, decided=decided)
     yield from _conflicts_of_attestation(settings, decided=decided)
+    yield from _conflicts_of_push(settings, decided=decided)
     for origin in settings.passkey_origins:
         host = urlsplit(origin).hostname or ""
         if settings.rp_id is not None and not f".{host}".endswith(f".{settings.rp_id}"):
@@ -82,3 +83,39 @@ def _reachable(settings: Settings) -> Iterator[str]:
     if rooted & set(settings.webauthn_formats):
         yield "passkey_device_bound"
     yield "passkey"
+
+
+_APNS: Final = ("apns_key_file", "apns_key_id", "apns_team_id", "apns_topics")
+# What says how a channel works, and what turns that channel on.
+_TURNED_ON_BY: Final[Mapping[str, str]] = {
+    "apns_environments": "apns_key_file",
+    "apns_url": "apns_key_file",
+    "apns_sandbox_url": "apns_key_file",
+    "apns_client": "apns_key_file",
+    "fcm_url": "fcm_service_account",
+    "fcm_client": "fcm_service_account",
+    "webpush_key_file": "webpush_subject",
+    "webpush_services": "webpush_subject",
+}
+
+
+def _conflicts_of_push(settings: Settings, *, decided: AbstractSet[str]) -> Iterator[str]:
+    missing = [name for name in _APNS if not getattr(settings, name)]
+    if missing and any(name in decided for name in _APNS):
+        given = [name for name in _APNS if name not in missing]
+        yield (
+            f"The channel apns needs {_listed(missing)}"
+            f"{f' beside {_listed(given)}' if given else ''}."
+        )
+    if not missing and not settings.apns_environments:
+        yield "apns_environments must name at least one of Apple's environments."
+    for name, switch in _TURNED_ON_BY.items():
+        # Apple's four are one sentence above, whichever of them is missing.
+        is_partial = switch in _APNS and any(one in decided for one in _APNS)
+        if name in decided and getattr(settings, switch) is None and not is_partial:
+            yield f"{name} counts only with {switch}, which turns that channel on."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

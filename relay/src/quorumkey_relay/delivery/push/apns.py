@@ -54,6 +54,7 @@ class _Body(msgspec.Struct):
     timestamp: int | None = None
 
 
+_ACCEPTED: Final = Accepted()
 _BODY: Final = msgspec.json.Decoder(_Body)
 
 
@@ -160,7 +161,7 @@ class ApnsChannel:
         token = push.address.token
         self._environments.accepted(token, push.address.environment, by=push.environment)
         self._pauses.accepted(token)
-        return Accepted()
+        return _ACCEPTED
 
     def _remedied(self, push: _Push, verdict: _Verdict) -> bool:
         """Do what the answer asks for; say whether to send again at once."""

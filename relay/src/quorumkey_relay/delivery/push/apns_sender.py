@@ -24,6 +24,9 @@ FIRST_ANSWER_SECONDS: Final = 1.0
 #: A connection on which nothing at all was answered for so long is given up: as long as the
 #: keep-alive waits for its answer.
 DEAD_AFTER_SECONDS: Final = 5.0
+#: How often a push goes out again at once that Apple has surely not processed: its stream was
+#: refused, or is above the last one of a GOAWAY. The client below has done so twice each time.
+RESENDS: Final = 2
 
 
 class ApnsSender(Protocol):
@@ -131,15 +134,22 @@ class HttpSender:
         timeout_seconds: float,
     ) -> Answer:
         answers = connection.answers
-        try:
-            answer = await connection.client.post(
-                url, headers=headers, body=payload, timeout_seconds=timeout_seconds
-            )
-        except TransportFailed as failure:
-            is_silent = connection.answers == answers and timeout_seconds >= DEAD_AFTER_SECONDS
-            if failure.reason == "timeout" and is_silent:
-                self._replace(connection)
-            raise
+        deadline = self._monotonic() + timeout_seconds
+        resends = 0
+        while True:
+            try:
+                answer = await connection.client.post(
+                    url, headers=headers, body=payload, timeout_seconds=timeout_seconds
+                )
+                break
+            except TransportFailed as failure:
+                is_silent = connection.answers == answers and timeout_seconds >= DEAD_AFTER_SECONDS
+                if failure.reason == "timeout" and is_silent:
+                    self._replace(connection)
+                if failure.processed is None or failure.reason != "broken" or resends == RESENDS:
+                    raise
+            resends += 1
+            timeout_seconds = deadline - self._monotonic()
         connection.answers += 1
         connection.is_proven = True
         return answer
