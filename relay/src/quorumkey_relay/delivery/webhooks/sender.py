@@ -146,6 +146,12 @@ class WebhookSender:
         if self._claiming is not None:
             await asyncio.wait({self._claiming})
 
+    async def idle(self) -> None:
+        """Return once nothing more is due and nothing is in flight."""
+        while self._claiming is not None or self._tasks:
+            claiming = () if self._claiming is None else (self._claiming,)
+            await asyncio.wait({*self._tasks, *claiming})
+
     async def drain(self, cap_seconds: float | None = None) -> bool:
         """Take nothing more, and finish what is in flight; say whether it ended within the cap.
 
