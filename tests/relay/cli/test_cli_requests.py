@@ -150,7 +150,7 @@ def test_a_notification_that_failed_says_why(operator: Operator) -> None:
         alice = await sim.device("alice")
         sim.listen(alice, room=0)
         asked.append(await sim.ask([alice]))
-        await sim.relay.worker.drain()
+        await sim.relay.worker.rest()
 
     during(operator.data_dir, ask)
 

@@ -269,7 +269,7 @@ async def test_sent_and_acknowledged_deliveries_are_counted(sim: Simulator) -> N
     alice, bob, carol = await sim.devices("alice", "bob", "carol")
     streams = [sim.listen(device) for device in (alice, bob)]
     request = await sim.ask([alice, bob], [carol])
-    await sim.relay.worker.drain()
+    await sim.relay.worker.rest()
 
     sent = await deliveries(sim, request)
     for device in (alice, carol):
@@ -312,7 +312,7 @@ async def test_a_stream_that_begins_does_not_take_an_acknowledgement_back(sim: S
     alice = await sim.device("alice")
     sim.listen(alice)
     request = await sim.ask([alice])
-    await sim.relay.worker.drain()
+    await sim.relay.worker.rest()
     await sim.use.acknowledge(device=alice.fingerprint, request_id=request.id)
 
     stream = sim.listen(alice)

@@ -149,7 +149,9 @@ class Worker:
             return
         sealed, address = target
         lane = self._lane(channel, address)
-        if len(lane) >= MAX_LANE_JOBS or len(self._jobs) >= MAX_JOBS > len(lane) + MAX_IN_FLIGHT:
+        if len(lane) >= MAX_LANE_JOBS or (
+            len(self._jobs) >= MAX_JOBS and len(lane) >= MAX_IN_FLIGHT
+        ):
             # No room: it is given back to the outbox, where the scanner finds it.
             self._settle((PutDelivery(replace(delivery, leased_until=0)),))
             return
