@@ -70,6 +70,7 @@ class SettingsMembers(TypedDict, total=False):
     recheck_seconds: int
     webauthn_formats: tuple[WebAuthnFormat, ...]
     webauthn_roots: Path
+    unsafe_egress_hosts: tuple[str, ...]
     unsafe_test_root: Path
     rate_device: int
     max_pending_per_device: int

@@ -187,6 +187,7 @@ def compose(base: Foundations) -> Parts:
         alarms=base.alarms,
         meter=base.metrics.deliveries,
     )
+    webhook_metrics = WebhookMetrics(base.metrics.registry)
     webhooks = WebhookSender(
         store=store,
         clock=clock,
@@ -195,7 +196,7 @@ def compose(base: Foundations) -> Parts:
         signer=Signer(base.vault),
         disable=partial(disable_webhook, mint=mint),
         disable_days=settings.webhook_disable_days,
-        meter=WebhookMetrics(base.metrics.registry),
+        meter=webhook_metrics,
     )
     usecases = UseCases(
         ask=AskApproval(
@@ -313,6 +314,7 @@ def compose(base: Foundations) -> Parts:
         base.journal.heard,
     ):
         store.subscribe(listener)
+    webhook_metrics.watch_in_flight(lambda: webhooks.in_flight)
     base.metrics.watch_outbox(depth=lambda: worker.depth, age=worker.oldest_age)
     base.metrics.deliveries.watch_lanes(
         lambda: [_lane_state(worker, lane) for lane in worker.lanes]

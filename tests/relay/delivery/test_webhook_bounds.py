@@ -12,9 +12,7 @@ from tests.relay.simulator import START
 
 from quorumkey_relay.delivery.webhooks import sender as module
 from quorumkey_relay.store.protocol import StoreUnavailable
-from quorumkey_relay.store.writes import (
-    SettleWebhookDelivery,
-)
+from quorumkey_relay.store.writes import SettleWebhookDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.writes import Commit
 
 pytestmark = pytest.mark.anyio
-
-DAY = 86_400
 
 
 async def test_a_slow_endpoint_delays_no_other(backend: SqliteBackend, store: SqliteStore) -> None:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-DAY = 86_400
-
 
 # What reaches an endpoint
 
