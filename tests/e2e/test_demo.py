@@ -81,7 +81,7 @@ def test_two_groups_approve(shown: Shown) -> None:
 
 def test_five_phones_are_paired(shown: Shown) -> None:
     """Everybody's phone is shown with its own fingerprint and pictogram."""
-    paired = shown.said(r"^\w+ of \w+: [0-9a-f]{16}… .+ paired with Acme Corp$")
+    paired = shown.said(r"^\w+ of \w+: [0-9a-f]{16}… .+ paired with Acme Corp")
 
     assert ["Alice", "Bob", "Carol", "Dave", "Eve"] == [line.split()[0] for line in paired]
     assert len({line.split()[3] for line in paired}) == 5
@@ -91,8 +91,39 @@ def test_everybody_is_notified(shown: Shown) -> None:
     """The relay's own delivery log names each group with as many phones as it has."""
     told = shown.said("^notified and shown: ")
 
-    everybody = "Engineering 2 by websocket, Security 1 by websocket, Operations 2 by websocket"
+    everybody = (
+        "Engineering 1 by apns, Engineering 1 by fcm, Security 1 by websocket,"
+        " Operations 2 by websocket"
+    )
     assert [f"notified and shown: {everybody}"] * 2 == told
+
+
+def test_two_phones_are_woken_by_push(shown: Shown) -> None:
+    """Alice's phone has Apple's push service and Bob's has Google's; the others stay connected."""
+    assert [("Alice", "Apple"), ("Bob", "Google")] == [
+        (line.split()[0], line.split()[-1]) for line in shown.said(", woken by ")
+    ]
+
+
+def test_pushes_name_who_asks_and_nothing_more(shown: Shown) -> None:
+    """Each push is shown with its title, its size and its members, in which the action is not."""
+    assert [
+        "Apple is sent for Alice's phone: “Acme Corp is requesting approval”",
+        "Google is sent for Bob's phone: “Acme Corp is requesting approval”",
+    ] == sorted(set(shown.said("requesting approval”$")))
+    sizes = shown.said(r"^\d+ bytes: .+; not a word of the action$")
+    assert {"aps, type, request_id, challenge", "title, type, request_id, challenge"} <= {
+        line.partition(": ")[2].partition(";")[0] for line in sizes
+    }
+
+
+def test_notifications_are_withdrawn(shown: Shown) -> None:
+    """When a request has ended, every sleeping phone is told but that of who ended it."""
+    assert [
+        "Apple is sent for Alice's phone: “Acme Corp: request closed”",
+        "Apple is sent for Alice's phone: “Acme Corp: request closed”",
+        "Google is sent for Bob's phone: “Acme Corp: request closed”",
+    ] == sorted(shown.said("request closed”$"))
 
 
 def test_phones_show_what_is_signed(shown: Shown) -> None:
@@ -136,7 +167,7 @@ def test_forgeries_are_refused_with_the_reason(shown: Shown) -> None:
 def test_the_second_request_is_denied(shown: Shown) -> None:
     """Bob's denial ends the other request, and everybody else is told."""
     assert shown.said("^Bob signs deny: .+ → rejected, 0 of 2 groups$")
-    assert len(shown.said("told: rejected$")) == 4
+    assert len(shown.said("told: rejected$")) == 3
     assert shown.lines[-1].startswith("rejected: Acme Corp does not act")
 
 
@@ -220,11 +251,23 @@ def test_programs_get_the_result(tmp_path: Path) -> None:
     shown = show(tmp_path, "--json")
 
     assert shown.status == 0
-    assert json.loads(shown.out) == {
+    result = json.loads(shown.out)
+    pushes = result.pop("pushes")
+    assert result == {
         "approved_by": ["Engineering", "Security"],
         "refused": ["untrusted_relay", "action_mismatch"],
         "denied": "rejected",
     }
+    assert sorted((push["person"], push["channel"], push["type"]) for push in pushes) == [
+        ("alice", "apns", "approval_request"),
+        ("alice", "apns", "approval_request"),
+        ("alice", "apns", "request_resolved"),
+        ("alice", "apns", "request_resolved"),
+        ("bob", "fcm", "approval_request"),
+        ("bob", "fcm", "approval_request"),
+        ("bob", "fcm", "request_resolved"),
+    ]
+    assert all(push["size_bytes"] <= 4_096 for push in pushes)
     assert "Alice signs approve" in shown.err
 
 

@@ -22,6 +22,7 @@ from quorumkey.device import (
     RequestProgressed,
     RequestResolved,
     RequestUnusable,
+    RequestWithdrawn,
     SoftwareDevice,
 )
 from quorumkey.errors import ReceiptRefused, RefusalReason
@@ -72,9 +73,23 @@ def test_what_it_comes_to(played: tuple[Path, Summary]) -> None:
             approved_by=("Engineering", "Security"),
             refused=("untrusted_relay", "action_mismatch"),
             denied="rejected",
+            pushes=played[1].pushes,
         )
         == played[1]
     )
+
+
+def test_what_is_pushed(played: tuple[Path, Summary]) -> None:
+    """Each request is pushed to two phones, and withdrawn from those that did not end it."""
+    assert [
+        ("alice", "Acme Corp is requesting approval"),
+        ("alice", "Acme Corp is requesting approval"),
+        ("alice", "Acme Corp: request closed"),
+        ("alice", "Acme Corp: request closed"),
+        ("bob", "Acme Corp is requesting approval"),
+        ("bob", "Acme Corp is requesting approval"),
+        ("bob", "Acme Corp: request closed"),
+    ] == sorted((push.person, push.title) for push in played[1].pushes)
 
 
 def test_each_phone_has_a_key_of_its_own(played: tuple[Path, Summary]) -> None:
@@ -236,11 +251,12 @@ def test_a_phone_remembers_what_it_is_told(tmp_path: Path) -> None:
         RequestArrived(request(None)),
         RequestProgressed("r", 1, 2),
         RequestResolved("r", Status.APPROVED),
+        RequestWithdrawn("s"),
     ):
         told.take(event)
 
     assert told.is_connected
-    assert ({"r": request(None)}, {"r": 1}, {"r": "approved"}) == (
+    assert ({"r": request(None)}, {"r": 1}, {"r": "approved", "s": "withdrawn"}) == (
         told.arrived,
         told.progress,
         told.resolved,
@@ -268,7 +284,7 @@ def test_bad_news_ends_the_demonstration(tmp_path: Path, event: DeviceEvent, mes
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not happen in time is named."""
     monkeypatch.setattr(phones_module, "PATIENCE_SECONDS", 0)
-    nobody = Phones([], notice=print)
+    nobody = Phones([], notice=print, pushed=print)
 
     with pytest.raises(PhoneFailedError, match="waited 0 s in vain: the sun rises"):
         asyncio.run(nobody.until(lambda: False, "the sun rises"))

@@ -49,14 +49,17 @@ class Serving(msgspec.Struct, frozen=True):
     relay: str
 
 
-def environment() -> Mapping[str, str]:
-    """Return this process's variables without those that would configure the relay."""
-    return {
+def environment(settings: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """Return this process's variables, but for the relay's own none than ``settings``."""
+    others = {
         name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)
     }
+    return {**others, **(settings or {})}
 
 
-async def _start(stage: Stage, *arguments: str, stderr: int) -> Process:
+async def _start(
+    stage: Stage, *arguments: str, stderr: int, settings: Mapping[str, str] | None = None
+) -> Process:
     stage.command(shlex.join(("quorumkey-relay", *arguments)))
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -66,7 +69,7 @@ async def _start(stage: Stage, *arguments: str, stderr: int) -> Process:
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=stderr,
-        env=environment(),
+        env=environment(settings),
     )
 
 
@@ -83,7 +86,9 @@ async def initialise(stage: Stage, data: Path, integrator: str) -> Initialised:
 
 
 @asynccontextmanager
-async def served(stage: Stage, data: Path) -> AsyncGenerator[Serving]:
+async def served(
+    stage: Stage, data: Path, settings: Mapping[str, str] | None = None
+) -> AsyncGenerator[Serving]:
     """Serve a data folder on a free loopback port for as long as the context lasts."""
     log = data / "demo.log"
     with log.open("wb") as file:
@@ -91,6 +96,7 @@ async def served(stage: Stage, data: Path) -> AsyncGenerator[Serving]:
             stage,
             *("serve", "--data-dir", str(data), "--host", "127.0.0.1", "--port", "0", "--json"),
             stderr=file.fileno(),
+            settings=settings,
         )
     async with ended(process):
         line = await _first_line(process)

@@ -23,10 +23,11 @@ class ScenarioError(Exception):
 
 
 class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An approver, as the integrator knows them."""
+    """An approver, as the integrator knows them, and how their phone is reached."""
 
     id: str
     name: str
+    woken_by: Literal["websocket", "apns", "fcm"] = "websocket"
 
 
 class Circle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

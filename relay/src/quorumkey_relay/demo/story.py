@@ -11,6 +11,7 @@ from quorumkey.device import (
     RequestArrived,
     RequestProgressed,
     RequestResolved,
+    RequestWithdrawn,
     SoftwareDevice,
     visible,
     visible_json,
@@ -19,7 +20,14 @@ from quorumkey.protocol import strict_json
 from quorumkey_relay.demo.phones import Phone, Phones, home_of
 from quorumkey_relay.demo.process import initialise, served
 from quorumkey_relay.demo.proof import refusal, verify, with_one_byte_changed
+from quorumkey_relay.demo.pushes import (
+    Push,
+    check_tells_nothing,
+    mailbox_of,
+    push_address_of,
+)
 from quorumkey_relay.demo.stage import Board, Seat
+from quorumkey_relay.standins import start_stand_ins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +35,12 @@ if TYPE_CHECKING:
     from quorumkey.client import ConfirmedDevice, CreatedRequest, Outcome
     from quorumkey.device import DeviceEvent, DeviceRequest
     from quorumkey.errors import ReceiptRefused
+    from quorumkey.protocol import Action
     from quorumkey_relay.demo.process import Initialised, Serving
+    from quorumkey_relay.demo.pushes import Mailbox
     from quorumkey_relay.demo.scenario import Answer, Person, Question, Scenario
     from quorumkey_relay.demo.stage import Stage
+    from quorumkey_relay.standins import Received, StandIns
 
 POLL_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 20
@@ -47,6 +58,7 @@ class Summary:
     approved_by: tuple[str, ...]
     refused: tuple[str, ...]
     denied: str
+    pushes: tuple[Push, ...]
 
 
 async def play(scenario: Scenario, stage: Stage, folder: Path) -> Summary:
@@ -58,10 +70,15 @@ async def play(scenario: Scenario, stage: Stage, folder: Path) -> Summary:
     data = folder / "relay"
     stage.act("A relay of your own")
     made = await initialise(stage, data, scenario.integrator)
-    async with served(stage, data) as serving:
+    async with (
+        start_stand_ins(folder / "stand-ins") as stands,
+        served(stage, data, stands.settings()) as serving,
+    ):
         stage.say(f"{serving.url} serves, with its database in {data / 'relay.db'}")
+        stage.say(f"{stands.apns.url} stands in for Apple's push service")
+        stage.say(f"{stands.fcm.url} stands in for Google's")
         async with await trusting_client(made, serving) as client:
-            return await _with_client(client, scenario, stage, folder)
+            return await _with_client(client, scenario, stage, folder, stands)
 
 
 async def trusting_client(made: Initialised, serving: Serving) -> AsyncClient:
@@ -80,13 +97,13 @@ async def trusting_client(made: Initialised, serving: Serving) -> AsyncClient:
 
 
 async def _with_client(
-    client: AsyncClient, scenario: Scenario, stage: Stage, folder: Path
+    client: AsyncClient, scenario: Scenario, stage: Stage, folder: Path, stands: StandIns
 ) -> Summary:
     stage.act("Phones, each with a key that never leaves it")
+    people = [(person, circle.name) for circle in scenario.groups for person in circle.people]
     phones = [
-        await _enrol(client, stage, folder, person, circle.name)
-        for circle in scenario.groups
-        for person in circle.people
+        await _enrol(client, stage, folder, person, name, mailbox_of(person, stands, number))
+        for number, (person, name) in enumerate(people)
     ]
     try:
         return await _Play(client, scenario, stage, folder, phones).run()
@@ -95,21 +112,27 @@ async def _with_client(
             await phone.device.close()
 
 
-async def _enrol(
-    client: AsyncClient, stage: Stage, folder: Path, person: Person, group_name: str
+async def _enrol(  # noqa: PLR0913, PLR0917 - who, where, and how to be reached
+    client: AsyncClient,
+    stage: Stage,
+    folder: Path,
+    person: Person,
+    group_name: str,
+    mailbox: Mailbox | None,
 ) -> Phone:
     """Pair a person's device through a link, and check that the key is the device's own."""
     pairing = await client.pairings.create(person.id, person.name)
     device = SoftwareDevice(home_of(folder, person))
-    enrolled = await device.enroll(pairing.url)
+    enrolled = await device.enroll(pairing.url, push=push_address_of(mailbox))
     confirmed = await client.pairings.confirm(pairing)
     pictogram = " ".join(device.identity.pictogram)
+    woken = "" if mailbox is None else f", woken by {mailbox.provider}"
     stage.say(
         f"{person.name} of {group_name}: {enrolled.fingerprint[:_SHORT_CHARS]}… {pictogram}"
-        f"  paired with {enrolled.integrator.name}"
+        f"  paired with {enrolled.integrator.name}{woken}"
     )
     await stage.beat()
-    return Phone(person, group_name, device, confirmed, pictogram)
+    return Phone(person, group_name, device, confirmed, pictogram, mailbox)
 
 
 class _Play:
@@ -127,8 +150,11 @@ class _Play:
         self._scenario = scenario
         self._stage = stage
         self._folder = folder
-        self._phones = Phones(phones, self._noticed)
+        self._phones = Phones(phones, self._noticed, self._got)
         self._board = self._new_board("")
+        self._asked: Action | None = None
+        self._pushes: list[Push] = []
+        self._endings: list[tuple[str, str]] = []
 
     async def run(self) -> Summary:
         async with asyncio.TaskGroup() as tasks:
@@ -137,7 +163,7 @@ class _Play:
             ]
             await self._phones.until(
                 lambda: all(phone.is_connected for phone in self._phones.all),
-                "every phone is connected",
+                "every phone that stays connected is",
             )
             created, outcome = await self._ask(self._scenario.approved)
             if not isinstance(outcome, Approved):
@@ -159,13 +185,14 @@ class _Play:
             approved_by=approved_by,
             refused=tuple(refusal.reason.value for refusal in refused),
             denied=outcome.status.value,
+            pushes=tuple(self._pushes),
         )
 
     # ------------------------------------------------------------ a request
 
     async def _ask(self, question: Question) -> tuple[CreatedRequest, Outcome]:
         """Send a request, let people answer, and wait until it has ended."""
-        action = question.asked()
+        self._asked = action = question.asked()
         self._stage.act(f"{self._scenario.integrator} asks: {visible(action.description)}")
         self._board = self._new_board(visible(action.description))
         with self._stage.watching(self._board):
@@ -184,6 +211,7 @@ class _Play:
                 await self._answer(created.request_id, answer)
             outcome = await self._client.requests.wait(created, timeout=PATIENCE_SECONDS)
             self._board.status = outcome.status.value
+            await self._withdrawn(created.request_id, question.answers[-1])
         return created, outcome
 
     def _devices(self, group_name: str) -> list[ConfirmedDevice]:
@@ -238,9 +266,26 @@ class _Play:
         self._stage.changed()
         await self._others_told(request_id, phone, answered.groups_satisfied_count)
 
+    async def _withdrawn(self, request_id: str, last: Answer) -> None:
+        """Wait until every sleeping phone is told, but the one whose answer ended the request."""
+        asleep = [
+            phone
+            for phone in self._phones.all
+            if phone.mailbox is not None and phone.person.id != last.person
+        ]
+        await self._phones.until(
+            lambda: all(request_id in phone.resolved for phone in asleep),
+            "the sleeping phones' notifications are withdrawn",
+        )
+        for title, size in self._endings:
+            self._show_push(title, size)
+        self._endings.clear()
+
     async def _others_told(self, request_id: str, decided: Phone, count: int) -> None:
-        """Wait until every other phone knows how far it is, or that it is over."""
-        others = [phone for phone in self._phones.all if phone is not decided]
+        """Wait until every other connected phone knows how far it is, or that it is over."""
+        others = [
+            phone for phone in self._phones.all if phone is not decided and phone.mailbox is None
+        ]
         await self._phones.until(
             lambda: all(
                 request_id in phone.resolved or phone.progress.get(request_id) == count
@@ -265,7 +310,25 @@ class _Play:
             "  you are", f"{visible(request.group or '')}, {request.seconds_left} s left"
         )
 
-    def _noticed(self, phone: Phone, event: DeviceEvent) -> None:
+    def _got(self, mailbox: Mailbox, push: Received) -> None:
+        """Show what a provider was sent, and see to it that the action is not in it."""
+        if self._asked is not None:
+            check_tells_nothing(push, self._asked)
+        told = mailbox.described(push)
+        self._pushes.append(told)
+        names = ", ".join(mailbox.data(push))
+        title = f"{mailbox.provider} is sent for {mailbox.person.name}'s phone: “{told.title}”"
+        size = f"  {told.size_bytes} bytes: {names}; not a word of the action"
+        if told.type == "request_resolved":
+            self._endings.append((title, size))  # shown when the answer that caused it was
+        else:
+            self._show_push(title, size)
+
+    def _show_push(self, title: str, size: str) -> None:
+        self._stage.say(visible(title))
+        self._stage.say(size, mood="dim")
+
+    def _noticed(self, phone: Phone, event: DeviceEvent | RequestWithdrawn) -> None:
         """Put on the board what a phone was told."""
         seat = self._board.seats[phone.person.id]
         if isinstance(event, RequestArrived):
@@ -274,6 +337,8 @@ class _Play:
             seat.news = f"told: {event.groups_satisfied_count} of {event.groups_required}"
         elif isinstance(event, RequestResolved):
             seat.news = f"told: {event.status.value}"
+        elif isinstance(event, RequestWithdrawn):
+            seat.news = "notification withdrawn"
         self._stage.changed()
 
     # ------------------------------------------------------------ the proof
