@@ -21,19 +21,26 @@ import uvloop
 
 from bench import attestation, durability, machine, one_thread, report, servers
 from bench.challenges import measure_idle, measure_pace
+from bench.fan_out import measure_fan_out
 from bench.load import connected
+from bench.mixed import measure_mixed
 from bench.people import Account, Phone, call
+from bench.pushing import measure_accepted, measure_stored, pushing
 from bench.reading import measure_reads
 from bench.report import Row
 from bench.servers import Cores
 from bench.sizes import FULL, QUICK, Sizes
 from bench.throughput import Throughput
+from bench.webhooks import measure_webhooks
 
 #: From here on the load generator would be what is measured.
 BUSY_LIMIT: Final = 0.85
 
 #: A relay that is asked for more than it can answer has all of its core on a quiet machine.
 QUIET_SHARE: Final = 0.9
+
+#: What can be measured alone.
+PARTS: Final = ("attestation", "relay", "push")
 
 _NULL_CALL: Final = call("POST", "/", b"{}")
 
@@ -70,6 +77,22 @@ class Bench:
         self.rows += await measure_idle(self._data_dir, self._cores, account, phones, self._sizes)
         _progress("status reads")
         self.rows += await measure_reads(self._folder, self._cores, self._sizes)
+
+    async def push(self) -> None:
+        """Measure what goes out: pushes and webhooks."""
+        _progress("fan-out of pushes")
+        self.rows += await asyncio.to_thread(
+            measure_fan_out, self._folder, self._cores, self._sizes
+        )
+        async with pushing(self._folder, self._cores) as relay:
+            _progress("pushes through the outbox")
+            self.rows += await measure_stored(relay, self._sizes)
+            _progress("creation to acceptance")
+            self.rows += await measure_accepted(relay, self._sizes)
+            _progress("four channels, two of them in trouble")
+            self.rows += await measure_mixed(relay, self._sizes)
+        _progress("webhooks")
+        self.rows += await measure_webhooks(self._folder, self._cores, self._sizes)
 
     async def _enrolled(self, account: Account) -> list[Phone]:
         _progress(f"enrolling {self._sizes.phones:,} devices")
@@ -128,7 +151,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: few samples, no verdict")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="where the JSON goes")
-    parser.add_argument("--only", choices=("attestation", "relay"), help="measure one part")
+    parser.add_argument("--only", choices=PARTS, help="measure one part")
     given = parser.parse_args()
     quick: bool = given.quick
     cores = Cores.of_machine()
@@ -140,6 +163,8 @@ def main() -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if given.only in (None, "relay"):
                 runner.run(bench.run_relay())
+            if given.only in (None, "push"):
+                runner.run(bench.push())
         if given.only in (None, "attestation"):
             bench.verify_evidence()
     finally:

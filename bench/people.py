@@ -8,11 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.load import LoadError
 from quorumkey.protocol import (
     Decision,
     Enrollment,
     Kind,
     PrivateKey,
+    Push,
+    PushAddress,
     Session,
     b64encode,
     limits,
@@ -20,7 +23,7 @@ from quorumkey.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bench.load import Load
 
@@ -115,6 +118,15 @@ class Account:
         enrolled.succeeded()
         return phones
 
+    async def address(self, load: Load, addresses: Mapping[Phone, PushAddress]) -> None:
+        """Tell the relay where phones want to be woken."""
+        nonces = await load.run([call("POST", "/v1/device/challenge")] * len(addresses))
+        offered = zip(addresses.items(), nonces.succeeded(), strict=True)
+        told = await load.run(
+            [_push(phone, address, challenge=challenge) for (phone, address), challenge in offered]
+        )
+        told.succeeded()
+
     def _invitation(self, phone: Phone) -> bytes:
         body = {"approver": {"id": f"person-{phone.number}", "name": f"Person {phone.number}"}}
         return call("POST", "/v1/pairings", json.dumps(body).encode(), token=self.token)
@@ -144,9 +156,33 @@ class Account:
         """Return the call that reads a request's status."""
         return call("GET", f"/v1/requests/{request_id}", token=self.token)
 
+    async def all_accepted(self, load: Load, asked: Sequence[Asked], count: int) -> None:
+        """Raise LoadError unless the log says of each request that so many were accepted."""
+        paths = (f"/v1/requests/{each.request_id}/deliveries" for each in asked)
+        answers = await load.run([call("GET", path, token=self.token) for path in paths])
+        for answer in answers.succeeded():
+            groups = json.loads(answer)["groups"]
+            states = [state for group in groups for state in group["channels"].values()]
+            if sum(state["accepted"] for state in states) != count:
+                message = f"not all of {count} deliveries were accepted: {states}"
+                raise LoadError(message)
+
     def cancels(self, asked: Asked) -> bytes:
         """Return the call that withdraws a request."""
         return call("POST", f"/v1/requests/{asked.request_id}/cancel", token=self.token)
+
+
+def _push(phone: Phone, address: PushAddress, *, challenge: bytes) -> bytes:
+    """Return the call that sets a phone's push address, given the answer that has its nonce."""
+    offered = json.loads(challenge)
+    statement = Push(
+        relay=offered["relay"],
+        nonce=offered["nonce"],
+        device=phone.key.public_key.fingerprint,
+        push=address,
+    )
+    envelope = sign(Kind.PUSH, statement.encode(), phone.key)
+    return call("PUT", "/v1/device/push", b'{"envelope":%b}' % envelope.encode())
 
 
 def _enrolment(phone: Phone, *, invitation: bytes, challenge: bytes, audience: str) -> bytes:

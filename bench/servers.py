@@ -10,15 +10,15 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
-#: What is raised for the benchmark, in calls per minute: its calls come from one address, and
+#: What is raised for the benchmark, mostly calls per minute: its calls come from one address, and
 #: from few devices. Everything else is as ``quorumkey-relay serve`` has it by default.
 RAISED: Final = {
     f"QUORUMKEY_RELAY_{name}": "100000000"
@@ -90,48 +90,63 @@ def initialise(data_dir: Path) -> str:
 
 
 @contextmanager
-def relay(data_dir: Path, cores: Cores) -> Generator[Server, None, None]:
+def relay(
+    data_dir: Path, cores: Cores, settings: Mapping[str, str] = RAISED
+) -> Generator[Server, None, None]:
     """Serve a data directory as an operator does, for as long as the context lasts."""
     command = (*_RELAY, "serve", "--data-dir", str(data_dir), "--port", "0", "--json")
-    with _running("relay", command, data_dir.with_suffix(".log"), cores) as server:
-        yield server
+    log = data_dir.with_suffix(".log")
+    with running(command, log, core=cores.server, settings=settings) as (process, said):
+        yield Server("relay", _port(str(said["url"])), process.pid)
 
 
 @contextmanager
 def target(kind: str, folder: Path, cores: Cores) -> Generator[Server, None, None]:
     """Run one of the programs of `bench.target` for as long as the context lasts."""
     command = (sys.executable, "-m", "bench.target", kind)
-    with _running(kind, command, folder / f"{kind}.log", cores) as server:
-        yield server
+    log = folder / f"{kind}.log"
+    with running(command, log, core=cores.server, settings=RAISED) as (process, said):
+        yield Server(kind, _port(str(said["url"])), process.pid)
 
 
 @contextmanager
-def _running(
-    name: str, command: Sequence[str], log: Path, cores: Cores
-) -> Generator[Server, None, None]:
-    """Run a server on its core; raises ServerError with the end of its log."""
+def running(
+    command: Sequence[str], log: Path, *, core: int, settings: Mapping[str, str]
+) -> Generator[tuple[subprocess.Popen[bytes], dict[str, Any]], None, None]:
+    """Run a program on a core; yield it and the JSON object that it prints once it is ready.
+
+    Raises ServerError with the end of its log when it does not start, or ends by itself.
+    """
     with log.open("ab") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own programs
             command,
             cwd=ROOT,
-            env=os.environ | RAISED,
-            stdin=subprocess.DEVNULL,
+            env=os.environ | settings,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
         )
     # Before it has threads, so that they inherit it.
-    os.sched_setaffinity(process.pid, {cores.server})
+    os.sched_setaffinity(process.pid, {core})
     try:
-        yield Server(name, _port(process, log), process.pid)
+        yield process, _said(process, log)
         if process.poll() is not None:
-            message = f"{name} ended by itself:\n{_tail(log)}"
+            message = f"{command} ended by itself:\n{_tail(log)}"
             raise ServerError(message)
     finally:
         _stop(process)
 
 
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """Return the port of the URL in the first line that the process prints."""
+def _port(url: str) -> int:
+    port = urlsplit(url).port
+    if port is None:
+        message = f"no port is named in {url}"
+        raise ServerError(message)
+    return port
+
+
+def _said(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+    """Return the JSON object in the first line that the process prints."""
     if process.stdout is None:
         message = "the server has no standard output"
         raise ServerError(message)
@@ -144,11 +159,9 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
             raise ServerError(message)
         time.sleep(0.01)
         said += process.stdout.read() or b""
-    port = urlsplit(str(json.loads(said.partition(b"\n")[0])["url"])).port
-    if port is None:
-        message = f"{process.args!r} named no port: {said!r}"
-        raise ServerError(message)
-    return port
+    os.set_blocking(process.stdout.fileno(), True)
+    found: dict[str, Any] = json.loads(said.partition(b"\n")[0])
+    return found
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -158,8 +171,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _tail(log: Path, lines: int = 20) -> str:

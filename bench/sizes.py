@@ -11,7 +11,9 @@ class Sizes:
     """Samples of each measurement, per round unless it says otherwise.
 
     Every creation leads to two decisions. ``echoes`` is how many times the calls of a round are
-    sent to the echo, which answers them in a fraction of the time.
+    sent to the echo, which answers them in a fraction of the time. ``slow_pushes`` are those of
+    senders that need milliseconds for each; ``fan_outs_stored`` are requests of 200 devices that
+    go through the outbox, ``mixed`` those of 50 devices on four channels.
     """
 
     rounds: int
@@ -29,6 +31,12 @@ class Sizes:
     traced_creations: int
     ceiling: int
     verifications: int
+    pushes: int
+    slow_pushes: int
+    fan_outs_stored: int
+    paced_pushes: int
+    mixed: int
+    webhook_events: int
 
 
 FULL: Final = Sizes(
@@ -47,6 +55,12 @@ FULL: Final = Sizes(
     traced_creations=512,
     ceiling=50_000,
     verifications=400,
+    pushes=4_000,
+    slow_pushes=400,
+    fan_outs_stored=10,
+    paced_pushes=100,
+    mixed=20,
+    webhook_events=2_000,
 )
 
 QUICK: Final = Sizes(
@@ -65,6 +79,12 @@ QUICK: Final = Sizes(
     traced_creations=16,
     ceiling=500,
     verifications=3,
+    pushes=80,
+    slow_pushes=20,
+    fan_outs_stored=1,
+    paced_pushes=10,
+    mixed=2,
+    webhook_events=40,
 )
 
 #: Devices that answer one request at the same instant; one more keeps it open until they have.

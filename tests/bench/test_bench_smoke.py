@@ -14,6 +14,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIGURES = {
+    *(
+        (f"{push} fan-out, {sender}", unit)
+        for push, sender in (
+            ("APNs", "ours"),
+            ("APNs", "aioapns"),
+            ("APNs", "httpx[http2]"),
+            ("FCM", "ours"),
+            ("FCM", "pyfcm notify"),
+            ("FCM", "pyfcm async"),
+        )
+        for unit in ("/s", "core s/1,000")
+    ),
+    ("APNs fan-out, ours", "x aioapns per core s"),
+    ("APNs fan-out, ours", "x httpx[http2] per core s"),
+    ("FCM fan-out, ours", "x pyfcm notify per core s"),
+    ("FCM fan-out, ours", "x pyfcm async per core s"),
+    ("request → outbox → APNs", "/s"),
+    ("request → outbox → APNs", "core s/1,000"),
+    ("request → outbox → APNs", "x aioapns per core s"),
+    ("APNs by bare aioapns, same rounds", "core s/1,000"),
+    ("creation → provider accepted, 50/s", "ms p50"),
+    ("creation → provider accepted, 50/s", "ms p99"),
+    *(
+        (f"50 devices, {trouble}: to the healthy", unit)
+        for trouble in ("fcm down, webpush slow", "apns down, fcm slow")
+        for unit in ("ms p50", "ms p99")
+    ),
+    ("request ended → webhook delivered", "/s"),
+    ("request ended → webhook delivered", "core s/1,000"),
     ("ceiling of the load generator", "/s"),
     ("echo of a creation's body", "/s"),
     ("echo of a decision's body", "/s"),
