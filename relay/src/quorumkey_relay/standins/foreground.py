@@ -28,7 +28,7 @@ def run(
     on_received: Callable[[Received], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM; raises ``OSError`` where a port cannot be taken."""
-    uvloop.run(_serve(folder, ports, on_ready=on_ready, on_received=on_received))
+    uvloop.run(_serve(folder.resolve(), ports, on_ready=on_ready, on_received=on_received))
 
 
 async def _serve(

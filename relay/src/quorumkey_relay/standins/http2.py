@@ -29,8 +29,11 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from quorumkey_relay.standins.exchange import MAX_BODY_BYTES, Reply, Request, json_bytes
+from quorumkey_relay.standins.header_compression import PlainEncoder, QuickDecoder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorumkey_relay.standins.listener import Front
 
 #: How long a connection stays after its last answer under a GOAWAY, for the peer to leave first.
@@ -43,6 +46,11 @@ _GOAWAY_FRAME: Final = 7
 #: So many HEADERS between two sweeps of h2's table of streams, which is long.
 _SWEEP_EVERY: Final = 256
 _NO_LIMIT: Final = 2**31 - 1
+_PSEUDO_HEADERS: Final = frozenset((":method", ":scheme", ":path"))
+_KNOWN: Final = _PSEUDO_HEADERS | {":authority"}
+_OF_ONE_HOP: Final = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
+)
 
 
 class _Connection(H2Connection):
@@ -52,11 +60,15 @@ class _Connection(H2Connection):
         super().__init__(
             H2Configuration(
                 client_side=False,
-                header_encoding="utf-8",
+                validate_inbound_headers=False,  # see _is_malformed
+                normalize_inbound_headers=False,
                 validate_outbound_headers=False,
                 normalize_outbound_headers=False,
             )
         )
+        self.decoder = QuickDecoder()
+        self.decoder.max_header_list_size = _MAX_HEADER_LIST_BYTES
+        self.encoder = PlainEncoder()
         # The limits are announced by hand: what h2 announces it would also enforce, by GOAWAY.
         self.local_settings = Settings(
             client=False, initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: _NO_LIMIT}
@@ -198,12 +210,16 @@ class Http2Connection(asyncio.Protocol):
             self._front.counters.refused_streams += 1
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        pairs = cast("list[tuple[str, str]]", event.headers)
-        headers = dict(pairs)
+        pairs = event.headers
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        if _is_malformed(headers):
+            self._front.counters.reset += 1
+            self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
+            return
         request = Request(
             self._caller,
-            headers.get(":method", ""),
-            headers.get(":path", ""),
+            headers[":method"],
+            headers[":path"],
             headers,
             b"",
             has_duplicates=len(headers) != len(pairs),
@@ -362,6 +378,16 @@ class Http2Connection(asyncio.Protocol):
             data = self._h2.data_to_send()
             if data:
                 self._transport.write(data)
+
+
+def _is_malformed(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request breaks the rules for its headers (RFC 9113, sections 8.2 and 8.3)."""
+    if ":authority" not in headers and "host" not in headers:
+        return True
+    return not headers.keys() >= _PSEUDO_HEADERS or any(
+        not name.islower() or name in _OF_ONE_HOP or (name[0] == ":" and name not in _KNOWN)
+        for name in headers
+    )
 
 
 def _frame(kind: int, payload: bytes) -> bytes:

@@ -174,7 +174,7 @@ async def start_stand_ins(
     each push. Raises ``OSError`` where a port cannot be taken.
     """
     wanted = ports or Ports()
-    files = Files(folder.resolve())
+    files = Files(folder)
     credentials.prepare(files)
     stands = StandIns(files, now, on_received)
     async with contextlib.AsyncExitStack() as open_stands:
