@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.contract.hooks import about, hook
@@ -80,7 +80,7 @@ def connection(backend: SqliteBackend) -> Generator[sqlite3.Connection, None, No
 
 def scans(connection: sqlite3.Connection, sql: str, values: object = ()) -> list[str]:
     """The steps of a statement's plan that read more than they look for."""
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", cast("tuple[str, ...]", values))
     steps = [str(row[3]) for row in plan]
     return [
         step

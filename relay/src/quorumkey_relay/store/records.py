@@ -106,7 +106,7 @@ WebhookDeliveryState = Literal["queued", "delivered", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """An integrator's endpoint for events (PROTOCOL §10).
+    """An integrator's endpoint for events (PROTOCOL §10); its ``url`` may hold a secret.
 
     ``events`` are the types that it wants, all where it is empty. ``secret`` is sealed, as is
     ``old_secret``, which signs too until ``old_secret_until``. ``failing_since`` is when the
@@ -116,7 +116,7 @@ class Webhook:
 
     webhook_id: str
     integrator_id: str
-    url: str
+    url: str = field(repr=False)
     events: tuple[str, ...]
     secret: bytes = field(repr=False)
     created_at: int
