@@ -1,9 +1,10 @@
 """The same port by the library aioapns, for who has reasons to use it; never the default.
 
 What a wrapper can guard is guarded: every call ends at its deadline, the number of calls under way
-is bounded, a client that lost an answer is replaced, and connections share one provider token. Its
-faults stay: an answer that it does not understand is none, connections that end take other pushes
-with them, and a push may go out several times. docs/adr/0009 has the figures.
+is bounded, a caller that is cancelled takes no connection with it, a client that lost an answer is
+replaced, and connections share one provider token. Its other faults stay: an answer that it does
+not understand is none, pushes are lost with connections that end, and nobody learns whether a push
+was sent. docs/adr/0009 has the figures, and the contract suite the list.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import logging
 import ssl
 import time
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -41,56 +43,75 @@ def _library() -> tuple[Any, Any]:
 
 
 class _Pool:
-    """One environment: the library's pool, and the token that its connections sign with."""
+    """The library's pool for one environment, and the calls under way in it."""
 
-    def __init__(self, url: str, context: ssl.SSLContext, connection: Any) -> None:  # noqa: ANN401 - an untyped module
+    def __init__(self, url: str, context: ssl.SSLContext, connection: Any, number: int) -> None:  # noqa: ANN401 - an untyped module
+        self.number = number
         self.authorization = ""
-        self.number = 0
+        self.calls = set[asyncio.Task[Any]]()
+        self._is_retired = False
         self._context = context
-        self._connection = connection
         parts = urlsplit(url)
         where = {"APNS_SERVER": parts.hostname, "APNS_PORT": parts.port or _HTTPS_PORT}
         self._protocol: Any = type("Protocol", (connection.APNsTLSClientProtocol,), where)
-        self.pool: Any = None
+        self._pool: Any = connection.APNsKeyConnectionPool(
+            key="",
+            key_id="",
+            team_id="",
+            topic="",
+            max_connections=MAX_CONNECTIONS,
+            max_connection_attempts=1,
+            ssl_context=context,
+        )
+        self._pool.create_connection = self._create_connection
 
     def get_header(self) -> str:
         """Return what the library sends as ``authorization``; it asks at every push."""
         return self.authorization
 
-    def opened(self) -> Any:  # noqa: ANN401 - as above
-        """Return the pool, a new one where there is none."""
-        if self.pool is None:
-            made = self._connection.APNsKeyConnectionPool(
-                key="",
-                key_id="",
-                team_id="",
-                topic="",
-                max_connections=MAX_CONNECTIONS,
-                max_connection_attempts=1,
-                ssl_context=self._context,
-            )
-            made.protocol_class = self._protocol
-            made.create_connection = self._create_connection
-            self.pool = made
-        return self.pool
-
     async def _create_connection(self) -> Any:  # noqa: ANN401 - as above
-        pool = self.pool
         loop = asyncio.get_running_loop()
         _, protocol = await loop.create_connection(
-            lambda: self._protocol("", loop, pool.discard_connection, self),
+            lambda: self._protocol("", loop, self._pool.discard_connection, self),
             host=self._protocol.APNS_SERVER,
             port=self._protocol.APNS_PORT,
             ssl=self._context,
         )
         return protocol
 
-    def drop(self) -> None:
-        """Use another pool from now on; what is under way there is lost."""
-        pool, self.pool = self.pool, None
-        self.number += 1
-        if pool is not None:
-            pool.close()
+    def begin(self, request: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - as above
+        """Send in a task of its own: one that is cancelled takes the connection with it."""
+        task = asyncio.create_task(self._pool.send_notification(request))
+        self.calls.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def give_up(self, task: asyncio.Task[Any], push_id: str) -> None:
+        """Have the library forget a call before it ends, and would fail at its answer."""
+        for connection in self._pool.connections:
+            connection.requests.pop(push_id, None)
+        task.cancel()
+
+    def retire(self) -> None:
+        """Close once the calls under way have ended."""
+        self._is_retired = True
+        if not self.calls:
+            self._pool.close()
+
+    def close(self) -> None:
+        """Close now; calls under way fail."""
+        for connection in self._pool.connections:
+            connection.requests.clear()
+        for task in tuple(self.calls):
+            task.cancel()
+        self._pool.close()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: a caller that was cancelled no longer does
+        if self._is_retired and not self.calls:
+            self._pool.close()
 
 
 class AioapnsSender:
@@ -105,9 +126,9 @@ class AioapnsSender:
         context.set_alpn_protocols(["h2"])
         if roots is not None:
             context.load_verify_locations(cadata=roots.decode("ascii"))
-        self._pools = {
-            environment: _Pool(url, context, connection) for environment, url in urls.items()
-        }
+        self._open = partial(_Pool, context=context, connection=connection)
+        self._urls = dict(urls)
+        self._pools: dict[ApnsEnvironment, _Pool] = {}  # made on the loop that they serve
         self._free = asyncio.Semaphore(MAX_IN_FLIGHT)
 
     async def send(
@@ -120,23 +141,46 @@ class AioapnsSender:
         timeout_seconds: float,
     ) -> Answer:
         """See `ApnsSender`."""
-        pool = self._pools[environment]
-        is_sent = False
         try:
-            async with asyncio.timeout(timeout_seconds), self._free:
-                pool.authorization = headers["authorization"]
-                is_sent = True
-                result = await pool.opened().send_notification(
-                    self._request(token, headers, payload)
-                )
+            async with asyncio.timeout(timeout_seconds) as time_left:
+                await self._free.acquire()
         except TimeoutError:
-            if is_sent:
-                pool.drop()
-            raise TransportFailed("timeout", processed=None if is_sent else False) from None
-        except Exception:  # noqa: BLE001 - what it raises under faults is not documented
-            raise TransportFailed("broken", processed=None) from None
+            raise TransportFailed("timeout", processed=False) from None
+        try:
+            until = time_left.when() or 0.0
+            seconds_left = until - asyncio.get_running_loop().time()
+            result = await self._answered(
+                environment, self._request(token, headers, payload), headers, seconds_left
+            )
+        finally:
+            self._free.release()
         body = {"reason": result.description or "", "timestamp": result.timestamp}
         return Answer(int(result.status), {}, msgspec.json.encode(body))
+
+    async def _answered(
+        self,
+        environment: ApnsEnvironment,
+        request: Any,  # noqa: ANN401 - as above
+        headers: Mapping[str, str],
+        timeout_seconds: float,
+    ) -> Any:  # noqa: ANN401 - as above
+        pool = self._pool(environment)
+        pool.authorization = headers["authorization"]
+        task = pool.begin(request)
+        done, _ = await asyncio.wait((task,), timeout=timeout_seconds)
+        if not done:
+            pool.give_up(task, headers["apns-id"])
+            self.reopen(environment, pool.number)
+            raise TransportFailed("timeout", processed=None)
+        if task.cancelled() or task.exception() is not None:
+            # It says only that it gave up, not whether anything was sent.
+            raise TransportFailed("broken", processed=None)
+        return task.result()
+
+    def _pool(self, environment: ApnsEnvironment) -> _Pool:
+        if environment not in self._pools:
+            self._pools[environment] = self._open(self._urls[environment], number=0)
+        return self._pools[environment]
 
     def _request(self, token: str, headers: Mapping[str, str], payload: bytes) -> Any:  # noqa: ANN401 - as above
         common = self._common
@@ -154,14 +198,17 @@ class AioapnsSender:
 
     def connection(self, environment: ApnsEnvironment) -> int:
         """See `ApnsSender`."""
-        return self._pools[environment].number
+        return self._pool(environment).number
 
     def reopen(self, environment: ApnsEnvironment, connection: int) -> None:
-        """See `ApnsSender`; here pushes under way on the old connections fail."""
-        if self._pools[environment].number == connection:
-            self._pools[environment].drop()
+        """See `ApnsSender`."""
+        current = self._pool(environment)
+        if current.number == connection:
+            number = current.number + 1
+            self._pools[environment] = self._open(self._urls[environment], number=number)
+            current.retire()
 
     async def close(self) -> None:
         """See `ApnsSender`."""
         for pool in self._pools.values():
-            pool.drop()
+            pool.close()
