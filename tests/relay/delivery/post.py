@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tests.contract.material import RELAY, fingerprint, furnish, request
 from tests.relay.simulator import START
@@ -97,10 +97,9 @@ def work(
     return worker
 
 
-def iphone(token: str, environment: str = "production") -> ApnsAddress:
+def iphone(token: str, environment: Literal["production", "sandbox"] = "production") -> ApnsAddress:
     """An address of Apple's."""
-    kind = "sandbox" if environment == "sandbox" else "production"
-    return ApnsAddress(token, "com.example.approve", kind)
+    return ApnsAddress(token, "com.example.approve", environment)
 
 
 async def addressed(

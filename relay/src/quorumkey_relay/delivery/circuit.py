@@ -57,10 +57,13 @@ class Circuit:
 
     def accepted(self) -> None:
         """Close: a message was accepted."""
-        self.fault = None
+        if self.fault is None and not self._failures:
+            return
+        self.fault, self.reason = None, ""
         self._failures = 0
-        self._is_probing = False
+        self._probe_at = 0.0
         self._interval = MIN_OUTAGE_PROBE_SECONDS
+        self._is_probing = False
 
     def refused(self, now: float) -> None:
         """Take in that the provider refused a message or an address for good.

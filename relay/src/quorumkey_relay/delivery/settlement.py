@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.observe.alarms import Alarms
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.store.records import Delivery
+    from quorumkey_relay.store.records import Delivery, DeliveryState
     from quorumkey_relay.store.writes import Write
 
 MAX_REASON_CHARS: Final = 64
@@ -79,33 +79,36 @@ class Settlement:
 
     def after(self, lane: Lane, job: Job, outcome: Outcome) -> tuple[Write, ...]:
         """Return the writes that one more try leads to."""
-        delivery, now = job.delivery, self._clock.now()
-        tried = replace(
-            delivery, attempts=delivery.attempts + 1, changed_at=now, leased_until=0, reason=None
-        )
-        fault = lane.circuit.fault
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        before = lane.circuit.fault
         if job.sealed is not None:
-            lane.guard.sent(self._clock.monotonic())
-        writes = self._writes(lane, job, outcome, tried, now)
-        if lane.circuit.fault != fault:
-            self._changed(lane, fault)
+            lane.guard.sent(monotonic)
+        if isinstance(outcome, Accepted):
+            lane.circuit.accepted()
+            writes = self._accepted(job, outcome.state, now, monotonic)
+        else:
+            writes = self._refused(lane, job, outcome, now, monotonic)
+        if lane.circuit.fault != before:
+            self._changed(lane, before)
         return writes
 
-    def _writes(
-        self, lane: Lane, job: Job, outcome: Outcome, tried: Delivery, now: int
+    def _refused(
+        self,
+        lane: Lane,
+        job: Job,
+        outcome: Retry | Gone | Rejected | Misconfigured,
+        now: int,
+        monotonic: float,
     ) -> tuple[Write, ...]:
-        monotonic = self._clock.monotonic()
+        delivery = job.delivery
+        tried = replace(delivery, attempts=delivery.attempts + 1, changed_at=now, leased_until=0)
         match outcome:
-            case Accepted(state=state):
-                lane.circuit.accepted()
-                return self._accepted(job, replace(tried, state=state), now, monotonic)
             case Retry():
                 return (PutDelivery(self._again(lane, job, outcome, tried, now)),)
             case Misconfigured():
                 reason = word(outcome.reason)
                 lane.circuit.misconfigured(reason, monotonic)
                 self._fault(job, "held_back", reason)
-                tried = replace(tried, reason=job.delivery.reason)
                 return (PutDelivery(self._held_back(lane, tried, reason, now)),)
             case Rejected():
                 lane.circuit.refused(monotonic)
@@ -138,9 +141,17 @@ class Settlement:
     # Accepted
 
     def _accepted(
-        self, job: Job, delivery: Delivery, now: int, monotonic: float
+        self, job: Job, state: DeliveryState, now: int, monotonic: float
     ) -> tuple[Write, ...]:
-        self._meter.settled(delivery.channel, delivery.state)
+        delivery = replace(
+            job.delivery,
+            state=state,
+            reason=None,
+            attempts=job.delivery.attempts + 1,
+            changed_at=now,
+            leased_until=0,
+        )
+        self._meter.settled(delivery.channel, state)
         since = job.heard_at
         seconds = now - delivery.created_at if since is None else monotonic - since
         self._meter.accepted_after(delivery.channel, float(seconds))
