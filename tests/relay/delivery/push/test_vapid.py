@@ -143,7 +143,7 @@ def test_a_key_is_made_once(tmp_path: Path) -> None:
     made = vapid_key(tmp_path, None)
     found = vapid_key(tmp_path, None)
 
-    assert 0o600 == (tmp_path / "vapid.pem").stat().st_mode & 0o777
+    assert 0o600 == (tmp_path / "vapid.key").stat().st_mode & 0o777
     assert made.private_numbers() == found.private_numbers()
 
 
@@ -156,7 +156,7 @@ def test_a_key_of_the_operators(tmp_path: Path) -> None:
     found = vapid_key(tmp_path, path)
 
     assert KEY.private_numbers() == found.private_numbers()
-    assert not (tmp_path / "vapid.pem").exists()
+    assert not (tmp_path / "vapid.key").exists()
 
 
 def _pem(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.clock import Clock
 
-VAPID_KEY_NAME: Final = "vapid.pem"
+VAPID_KEY_NAME: Final = "vapid.key"
 #: RFC 8292, section 2: at most 24 hours; half of it leaves room for clocks that differ.
 LIFETIME_SECONDS: Final = 43_200
 RENEW_AFTER_SECONDS: Final = LIFETIME_SECONDS // 2
