@@ -6,7 +6,7 @@ import pytest
 
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.delivery.egress import Egress
-from quorumkey_relay.delivery.egress_url import EgressRefused, read_url
+from quorumkey_relay.delivery.egress_url import EgressRefused, host_of, read_url
 
 UNSAFE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -205,3 +205,18 @@ def test_a_public_name_passes_without_a_lookup() -> None:
     egress = Egress(clock=SystemClock())
 
     egress.check_url("https://surely-not-there.example/")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://Localhost:80/c4n4ry", "localhost"),
+        ("https://[::1]/c4n4ry", "::1"),
+        ("https://user@c4n4ry/", "unknown"),
+        ("https://c4n4ry c4n4ry/", "unknown"),
+        ("c4n4ry", "unknown"),
+    ],
+)
+def test_a_log_line_has_the_host_alone(url: str, host: str) -> None:
+    """Of what cannot be read nothing is shown."""
+    assert host == host_of(url)

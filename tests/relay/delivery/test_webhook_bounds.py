@@ -244,4 +244,29 @@ async def test_nothing_secret_is_logged(
 
     out = "".join(cast("tuple[str, str]", capsys.readouterr()))
     assert "webhook_attempt_failed" in out
+    assert "localhost" in out
     assert not [one for one in ("c4n4ry", "/hooks", "b0dy", SECRET, SECRET[6:]) if one in out]
+
+
+async def test_a_claim_that_breaks_is_not_the_end(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """A bug in one look for work is logged, and the next look finds what there is."""
+    claim = store.claim_webhook_deliveries
+
+    async def broken(**_: object) -> object:
+        store.claim_webhook_deliveries = claim  # type: ignore[method-assign]  # once
+        bug = "a bug of the store"
+        raise RuntimeError(bug)
+
+    async with receiving() as receiver:
+        post = sending(backend, store)
+        await post.webhook(receiver.url)
+        await post.sender.idle()
+        store.claim_webhook_deliveries = broken  # type: ignore[method-assign,assignment]  # breaks
+        await post.happen("r1")
+        await post.sender.idle()
+        before = len(receiver.received)
+        await post.settle()
+
+    assert (0, 1) == (before, len(receiver.received))

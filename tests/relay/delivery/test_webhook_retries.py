@@ -288,6 +288,27 @@ async def test_gone_disables_it_at_once(backend: SqliteBackend, store: SqliteSto
     assert ["queued"] == await post.states(webhook)
 
 
+async def test_it_is_disabled_once(backend: SqliteBackend, store: SqliteStore) -> None:
+    """Of many that are told so at the same time, one disables it and tells of it."""
+    release = asyncio.Event()
+
+    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(answer(410))
+
+    async with receiving() as receiver, receiving() as other:
+        receiver.by_hand = hold
+        post = sending(backend, store)
+        await post.webhook(receiver.url)
+        await post.webhook(other.url, events=("webhook.disabled",))
+        await post.happen(*(f"r{number}" for number in range(10)))
+        await receiver.got(10)
+        release.set()
+        await post.sender.idle()
+
+    assert (["gone"], 1) == (post.counts.disabled, len(other.received))
+
+
 async def test_enabled_again_it_gets_what_has_waited(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:

@@ -103,6 +103,16 @@ def read_url(url: str, unsafe_hosts: frozenset[str] = frozenset()) -> Target:
     return Target(host, port, literal, scheme == "https", built)
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL for a log line, whether or not it may be called; nothing else."""
+    try:
+        _, authority, _ = _parts(url)
+    except EgressRefused:
+        return "unknown"
+    found = _AUTHORITY.fullmatch(authority)
+    return "unknown" if found is None else found["host"].strip("[]")
+
+
 def _parts(url: str) -> tuple[str, str, str]:
     """Return scheme, authority (both lower-case), and path with query."""
     found = _URL.fullmatch(url)

@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from quorumkey_relay.delivery.egress_url import EgressRefused, read_url
+from quorumkey_relay.delivery.egress_url import host_of
 from quorumkey_relay.delivery.webhooks.attempt import ATTEMPT_TIMEOUT_SECONDS, try_once
 from quorumkey_relay.delivery.webhooks.verdicts import judged, settled
 from quorumkey_relay.observe import logs
@@ -185,10 +185,10 @@ class WebhookSender:
 
     def _claimed(self, task: asyncio.Task[None]) -> None:
         self._claiming = None
-        if self._has_news:  # it came between the last look and now
-            self._wake()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("webhook_claim_failed", exc_info=error)
+            log.error("webhook_claim_failed", exc_info=error)  # the scanner looks again
+        elif self._has_news:  # it came between the last look and now
+            self._wake()
 
     async def _claim(self) -> None:
         """Claim until nothing more is due, and begin to send it."""
@@ -323,16 +323,8 @@ def _log_failure(webhook: Webhook | None, delivery: WebhookDelivery, tried: Trie
         "webhook_attempt_failed",
         webhook_id=delivery.webhook_id,
         event_id=delivery.event_id,
-        host=_host_of(webhook),
+        host="unknown" if webhook is None else host_of(webhook.url),
         attempt=delivery.attempts,
         state=delivery.state,
         **({"reason": tried.attempt.reason} if status is None else {"status": status}),
     )
-
-
-def _host_of(webhook: Webhook | None) -> str:
-    """Return the host for a log line, and nothing else of a URL."""
-    try:
-        return "" if webhook is None else read_url(webhook.url).host
-    except EgressRefused:
-        return ""
