@@ -35,7 +35,9 @@ class Messages:
         if delivery.channel not in ADDRESSED_CHANNELS:
             return None, None
         device = self._store.directory.device(delivery.device)
-        if device is None or device.push is None or device.push_channel != delivery.channel:
+        if device is None or not device.usable:
+            return "unpaired"
+        if device.push is None or device.push_channel != delivery.channel:
             return "address_replaced"
         address = self._addresses.open(device.push)
         return "unreadable_address" if address is None else (device.push, address)
