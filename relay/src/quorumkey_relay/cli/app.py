@@ -18,6 +18,7 @@ from quorumkey_relay.cli import (
     pairings,
     requests,
     standins,
+    webhooks,
 )
 from quorumkey_relay.cli.check import check as check_relay
 from quorumkey_relay.cli.options import (
@@ -177,6 +178,7 @@ for part in (
     attestation.app,
     requests.app,
     pairings.app,
+    webhooks.app,
 ):
     app.add_typer(part)
 

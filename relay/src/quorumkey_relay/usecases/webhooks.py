@@ -96,7 +96,9 @@ def own_webhook(store: Store, integrator_id: str, webhook_id: str) -> Webhook | 
     return None if webhook is None or webhook.integrator_id != integrator_id else webhook
 
 
-def disable_webhook(webhook: Webhook, *, reason: DisabledReason, now: int, mint: Mint) -> Commit:
+def disable_webhook(
+    webhook: Webhook, *, reason: DisabledReason, now: int, mint: Mint
+) -> tuple[PutWebhook, AppendEvent]:
     """Return the writes that disable a webhook and tell its integrator's other ones of it.
 
     What is queued for it waits, and is sent when it is enabled again in time.
