@@ -44,6 +44,10 @@ MAX_IN_FLIGHT_PER_ENDPOINT: Final = 32
 #: To one that fails, and to any while half of all that may be in flight are.
 FEW_IN_FLIGHT_PER_ENDPOINT: Final = 4
 CLAIM_LIMIT: Final = 500
+#: A look for work that finds little is followed by a pause of so many times its own length, so
+#: that looking through the queues of a thousand endpoints leaves the relay time for its calls.
+PAUSE_PER_LOOK: Final = 4
+MAX_PAUSE_SECONDS: Final = 0.02
 #: So long that what was claimed with a share of one endpoint has its turn before it ends.
 LEASE_SECONDS: Final = 120
 SECONDS_PER_DAY: Final = 86_400
@@ -112,6 +116,7 @@ class WebhookSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._has_news = False
+        self._next_look = 0.0  # of the loop's clock
         self._is_draining = False
 
     @property
@@ -192,12 +197,15 @@ class WebhookSender:
 
     async def _claim(self) -> None:
         """Claim until nothing more is due, and begin to send it."""
+        loop = asyncio.get_running_loop()
         while self._has_news and not self._is_draining:
+            if self._next_look > loop.time():
+                await asyncio.sleep(self._next_look - loop.time())
             self._has_news = False
             room = MAX_IN_FLIGHT - sum(one.held for one in self._endpoints.values())
-            if room <= 0:
+            if room <= 0 or self._is_draining:
                 return  # the next send that ends looks again
-            now = self._clock.now()
+            now, began = self._clock.now(), loop.time()
             try:
                 claimed = await self._store.claim_webhook_deliveries(
                     now=now,
@@ -207,6 +215,10 @@ class WebhookSender:
                 )
             except StoreUnavailable:
                 return  # the scanner looks again
+            if len(claimed) < MAX_IN_FLIGHT_PER_ENDPOINT:
+                ended = loop.time()
+                pause = min(MAX_PAUSE_SECONDS, PAUSE_PER_LOOK * (ended - began))
+                self._next_look = ended + pause
             for delivery in claimed:
                 self._endpoints.setdefault(delivery.webhook_id, _Endpoint()).waiting.append(
                     delivery
