@@ -31,6 +31,16 @@ async def test_readiness(house: House) -> None:
     assert ok(await house.http.get("/readyz")) == {"status": "ready"}
 
 
+async def test_ready_with_warnings(house: House) -> None:
+    """What an operator has to look at is told while the relay goes on serving."""
+    house.relay.alarms.raise_alarm("push_credentials", "fcm", "Push through fcm is refused.")
+
+    assert ok(await house.http.get("/readyz")) == {
+        "status": "ready",
+        "warnings": ["Push through fcm is refused."],
+    }
+
+
 async def test_not_ready(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that cannot serve answers 503 with the reasons."""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.relay.cli.past import Past, during, make_past
 from tests.relay.cli.prompt import COMMAND, NO_SUCH_DEVICE, NO_SUCH_ID, environment
-from tests.relay.simulator import ACME, UMBRELLA, SimDevice, granted
+from tests.relay.simulator import ACME, START, UMBRELLA, SimDevice, granted
+
+from quorumkey.protocol import format_time
+from quorumkey_relay.store.writes import PutDevice
 
 if TYPE_CHECKING:
     from tests.relay.cli.prompt import Operator
@@ -80,6 +84,31 @@ def test_a_person_without_a_name(operator: Operator) -> None:
     (device,) = operator.json("devices", "list")
     assert device["pairings"] == [{"integrator_id": acme, "approver": {"id": "emp-17"}}]
     assert "emp-17 of Acme Corp" in operator("devices", "list").text
+
+
+def test_how_a_device_is_woken(operator: Operator) -> None:
+    """The channel and since when, for each device that has one; never the token."""
+    woken: list[str] = []
+
+    async def address(sim: Simulator) -> None:
+        alice, bob = await sim.devices("alice", "bob")
+        device = sim.store.directory.device(alice.fingerprint)
+        assert device is not None
+        sealed = sim.vault.seal(b"a token")
+        await sim.store.commit(
+            (PutDevice(replace(device, push_channel="fcm", push=sealed, push_set_at=START)),)
+        )
+        woken.extend((alice.fingerprint, bob.fingerprint))
+
+    during(operator.data_dir, address)
+
+    push = {one["fingerprint"]: one.get("push") for one in operator.json("devices", "list")}
+    texts = [operator("devices", "show", one).text for one in woken]
+    assert [{"channel": "fcm", "since": format_time(START), "faults": 0}, None] == [
+        push[one] for one in woken
+    ]
+    assert f"fcm, since {format_time(START)}" in texts[0]
+    assert not any("a token" in text for text in (*texts, operator("devices", "list").text))
 
 
 def test_a_revoked_device_stays_in_the_list(operator: Operator, past: Past) -> None:

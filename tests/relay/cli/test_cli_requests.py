@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.relay.cli.past import Past, during, make_past
 from tests.relay.cli.prompt import NO_SUCH_ID
-from tests.relay.simulator import ACME, UMBRELLA
+from tests.relay.simulator import ACME, START, UMBRELLA
+
+from quorumkey.protocol import format_time
+from quorumkey_relay.store.records import Delivery
+from quorumkey_relay.store.writes import PutDelivery
 
 if TYPE_CHECKING:
     from tests.relay.cli.prompt import Operator
@@ -101,7 +105,11 @@ def test_each_notification_is_shown(operator: Operator, past: Past) -> None:
 
     assert {"alice", "bob"} == {one["approver_id"] for one in deliveries}
     for one in deliveries:
-        assert {"device", "group", "channel", "kind", "state", "attempts"} <= one.keys()
+        assert {
+            *("device", "group", "channel", "kind", "state", "attempts"),
+            *("created_at", "changed_at"),
+        } <= one.keys()
+        assert one["created_at"] <= one["changed_at"]
 
 
 def test_people_see_all_of_it(operator: Operator, past: Past) -> None:
@@ -156,6 +164,38 @@ def test_a_notification_that_failed_says_why(operator: Operator) -> None:
 
     (delivery,) = operator.json("requests", "show", asked[0].id)["deliveries"]
     assert delivery["reason"] == "not_listening"
+    assert "next_attempt_at" not in delivery
+    assert "not_listening" in operator("requests", "show", asked[0].id).text
+
+
+def test_a_notification_that_waits_says_until_when(operator: Operator) -> None:
+    """One that is queued has the time of its next try, and the reason of the last."""
+    asked: list[Asked] = []
+
+    async def ask(sim: Simulator) -> None:
+        alice = await sim.device("alice")
+        asked.append(await sim.ask([alice]))
+        waiting = Delivery(
+            id="waiting",
+            request_id=asked[0].id,
+            device=alice.fingerprint,
+            channel="apns",
+            kind="approval_request",
+            not_after=START + 300,
+            next_at=START + 30,
+            created_at=START,
+            changed_at=START + 1,
+            attempts=2,
+            reason="ServiceUnavailable",
+        )
+        await sim.store.commit((PutDelivery(waiting),))
+
+    during(operator.data_dir, ask)
+
+    (delivery,) = operator.json("requests", "show", asked[0].id)["deliveries"]
+    assert ("queued", 2, "ServiceUnavailable", format_time(START + 30)) == tuple(
+        delivery[name] for name in ("state", "attempts", "reason", "next_attempt_at")
+    )
 
 
 def test_a_pending_request_has_no_end(operator: Operator, past: Past) -> None:

@@ -69,12 +69,13 @@ def list_devices(
     out = Output(as_json=as_json)
     out.json([_device_json(device, ties) for device, ties in found])
     out.table(
-        ("FINGERPRINT", "PLATFORM", "ASSURANCE", "PAIRED AS", "ENROLLED", "REVOKED"),
+        ("FINGERPRINT", "PLATFORM", "ASSURANCE", "PUSH", "PAIRED AS", "ENROLLED", "REVOKED"),
         [
             (
                 device.fingerprint,
                 device.platform,
                 device.assurance,
+                device.push_channel,
                 _paired_as(ties, names) or "nobody",
                 format_time(device.enrolled_at),
                 "" if device.revoked_at is None else format_time(device.revoked_at),
@@ -88,8 +89,8 @@ def list_devices(
 @app.command(
     "show",
     help=explained(
-        "Show a device: whose it is, what it proved of where its key lives, in which format and"
-        " when, and whether that is revoked by now.",
+        "Show a device: whose it is, by which channel it is woken, what it proved of where its key"
+        " lives, in which format and when, and whether that is revoked by now.",
         "quorumkey-relay devices show FINGERPRINT",
         "quorumkey-relay devices show FINGERPRINT --json",
     ),
@@ -120,6 +121,7 @@ def show(
             ("platform", device.platform),
             ("paired as", _paired_as(ties, names) or "nobody"),
             ("enrolled", format_time(device.enrolled_at)),
+            ("push", _push_row(device)),
             ("revoked", "no" if device.revoked_at is None else format_time(device.revoked_at)),
             ("assurance", device.assurance),
             *_attestation_rows(proved),
@@ -211,9 +213,21 @@ def _device_json(device: Device, ties: Sequence[Pairing]) -> dict[str, object]:
         "enrolled_at": format_time(device.enrolled_at),
         "pairings": [_tie_json(tie) for tie in ties],
     }
+    if device.push is not None:  # where it lies stays sealed
+        members["push"] = {
+            "channel": device.push_channel,
+            "since": format_time(device.push_set_at),
+            "faults": device.push_faults,
+        }
     if device.revoked_at is not None:
         members["revoked_at"] = format_time(device.revoked_at)
     return members
+
+
+def _push_row(device: Device) -> str:
+    if device.push is None:
+        return "none"
+    return f"{device.push_channel}, since {format_time(device.push_set_at)}"
 
 
 def _attestation_json(proved: Attestation) -> dict[str, object]:

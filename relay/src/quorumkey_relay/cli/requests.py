@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 #: Characters of a fingerprint that tell devices apart on a screen; --json has all of them.
 _SHORT_CHARS: Final = 16
 
+_NOTIFIED: Final = (
+    "kind",
+    "channel",
+    "state",
+    "attempts",
+    "changed_at",
+    "approver_id",
+    "device",
+    "reason",
+)
+
 app = typer.Typer(
     name="requests",
     help="What was asked, who decided, and how the notifications fared.",
@@ -143,8 +154,8 @@ def show(
         empty="Nobody has decided.",
     )
     out.table(
-        ("MESSAGE", "CHANNEL", "STATE", "TRIES", "APPROVER", "DEVICE"),
-        _cells(notified, ("kind", "channel", "state", "attempts", "approver_id", "device")),
+        ("MESSAGE", "CHANNEL", "STATE", "TRIES", "CHANGED", "APPROVER", "DEVICE", "REASON"),
+        _cells(notified, _NOTIFIED),
         empty="Nobody was notified.",
     )
 
@@ -178,7 +189,11 @@ def _delivery(stored: Stored, delivery: Delivery) -> dict[str, JsonValue]:
         "kind": delivery.kind,
         "state": delivery.state,
         "attempts": delivery.attempts,
+        "created_at": format_time(delivery.created_at),
+        "changed_at": format_time(delivery.changed_at),
     }
+    if delivery.state == "queued":
+        members["next_attempt_at"] = format_time(delivery.next_at)
     if delivery.reason is not None:
         members["reason"] = delivery.reason
     return members
