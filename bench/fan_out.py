@@ -47,6 +47,9 @@ COMPARED: Final = (
     ("fcm", "pyfcm-async", at_least(OF_PYFCM)),
 )
 
+#: Senders that need some milliseconds for a push.
+SLOW: Final = frozenset({"httpx", "pyfcm", "pyfcm-async"})
+
 _THOUSAND: Final = 1_000
 
 
@@ -116,7 +119,7 @@ def measure_fan_out(folder: Path, cores: Cores, sizes: Sizes) -> list[Row]:
 
 def count(kind: str, sizes: Sizes) -> int:
     """Return how many pushes a round of a sender has."""
-    return sizes.slow_pushes if kind.startswith("pyfcm") else sizes.pushes
+    return sizes.slow_pushes if kind in SLOW else sizes.pushes
 
 
 def _rows(figures: Figures, sizes: Sizes) -> list[Row]:

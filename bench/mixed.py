@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bench.load import quantile
 from bench.people import Asked, Phone
-from bench.pushing import arrived, epoch_of_counter
+from bench.pushing import ARRIVAL_SECONDS, ArrivalError, epoch_of_counter
 from bench.report import Figures, Row, at_most
-from bench.sockets import arrived as streamed
-from bench.sockets import listening, request_of
+from bench.sockets import arrived, listening, request_of
 from bench.standins import pushed_request
 from quorumkey.protocol import ApnsAddress, FcmAddress, NoPushAddress, PushAddress, WebPushAddress
 from quorumkey_relay.standins import apns_token, fcm_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bench.pushing import Pushing
     from bench.sizes import Sizes
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.standins import StandIns
 
 #: Bound of the specification: every healthy channel, from the creation on.
+
 HEALTHY_MS: Final = 100.0
 
 #: How many of the fifty devices are reached how.
@@ -34,6 +35,7 @@ SLOW_SECONDS: Final = 5.0
 #: Between two requests; nobody waits for what became of the one before.
 PAUSE_SECONDS: Final = 0.2
 
+_POLL_SECONDS: Final = 0.05
 _MS: Final = 1e3
 _HALF: Final = 0.5
 _P99: Final = 0.99
@@ -98,6 +100,25 @@ def _addresses(stands: StandIns) -> Iterator[PushAddress]:
         yield NoPushAddress()
 
 
+async def _asking(
+    stands: StandIns, channel: str, requests: Collection[str], count: int
+) -> list[dict[str, Any]]:
+    """Wait until so many pushes have come that ask about these requests, and return them.
+
+    What withdraws the requests of the round before may still be on its way. Raises ArrivalError.
+    """
+    deadline = time.monotonic() + ARRIVAL_SECONDS
+    while True:
+        every = await asyncio.to_thread(stands.received, channel)
+        found = [push for push in every if push["accepted"] and pushed_request(push) in requests]
+        if len(found) >= count:
+            return found
+        if time.monotonic() > deadline:
+            message = f"{len(found)} of {count} pushes came to {channel}"
+            raise ArrivalError(message)
+        await asyncio.sleep(_POLL_SECONDS)
+
+
 async def _round(
     pushing: Pushing,
     trouble: Trouble,
@@ -118,14 +139,14 @@ async def _round(
         asked.append(Asked.read(burst.succeeded()[0]))
         sent[asked[-1].request_id] = burst.sent[0]
         await asyncio.sleep(PAUSE_SECONDS)
-    await streamed(listeners, count)
+    await arrived(listeners, count)
     delays = [
         came - sent[request_of(text)]
         for listener in listeners
         for came, text in listener.challenges
     ]
     for channel in trouble.healthy:
-        pushes = await arrived(stands, channel, count * DEVICES[channel])
+        pushes = await _asking(stands, channel, sent, count * DEVICES[channel])
         delays += [push["at"] - since - sent[pushed_request(push)] for push in pushes]
     stands.fault(trouble.down, is_down=False)
     stands.fault(trouble.slow, delay_seconds=0)

@@ -56,10 +56,10 @@ FULL: Final = Sizes(
     ceiling=50_000,
     verifications=400,
     pushes=4_000,
-    slow_pushes=400,
+    slow_pushes=500,
     fan_outs_stored=10,
     paced_pushes=100,
-    mixed=20,
+    mixed=10,
     webhook_events=2_000,
 )
 
