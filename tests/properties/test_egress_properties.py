@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyreqwest.http import Url
 
+from quorumkey_relay.clock import SystemClock
+from quorumkey_relay.delivery.egress import MAX_TRIED_ADDRESSES, Egress
 from quorumkey_relay.delivery.egress_url import EgressRefused, read_url
 from quorumkey_relay.delivery.public_addresses import REFUSED_NETWORKS, refusal_of
+from quorumkey_relay.delivery.transport import HttpClient, TransportFailed, pinned_client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NETWORKS = [ip_network(text) for text, _, _ in REFUSED_NETWORKS]
 FOUR = [network for network in NETWORKS if network.version == 4]
@@ -192,3 +201,49 @@ def test_no_spelling_of_a_refused_address_passes(found: IPv4Address, data: st.Da
         return
     assert target.literal is not None
     assert refusal_of(target.literal) is not None
+
+
+PUBLIC = st.one_of(FOURS, SIXES).filter(lambda found: refusal_of(found) is None)
+REFUSED = st.one_of(FOURS, SIXES).filter(lambda found: refusal_of(found) is not None)
+
+
+def called(found: Sequence[str]) -> list[str]:
+    """The addresses that clients are made for, where a name leads to ``found``."""
+    made: list[str] = []
+
+    def connect(*, host: str, address: str, roots: bytes | None) -> HttpClient:
+        made.append(address)
+        # Nobody listens there: the next address is tried.
+        return pinned_client(host=host, address="127.0.0.2", roots=roots)
+
+    async def resolve(_: str) -> Sequence[str]:
+        return found
+
+    async def call() -> None:
+        egress = Egress(clock=SystemClock(), resolve=resolve, connect=connect)
+        with suppress(EgressRefused, TransportFailed):
+            await egress.post(
+                "https://hooks.example:1024/", headers={}, body=b"", timeout_seconds=10
+            )
+        await egress.close()
+
+    asyncio.run(call())
+    return made
+
+
+@settings(max_examples=25)
+@given(st.lists(PUBLIC, max_size=3), REFUSED, st.lists(PUBLIC, max_size=3))
+def test_one_refused_address_among_others_is_enough(
+    before: list[IPv4Address | IPv6Address],
+    refused: IPv4Address | IPv6Address,
+    after: list[IPv4Address | IPv6Address],
+) -> None:
+    """Wherever it stands among a name's addresses, none of them is called."""
+    assert [] == called([str(one) for one in (*before, refused, *after)])
+
+
+@settings(max_examples=10)
+@given(st.lists(PUBLIC, min_size=1, max_size=5, unique=True))
+def test_public_addresses_are_called_in_order(found: list[IPv4Address | IPv6Address]) -> None:
+    """Nothing but what the resolver answered, as it answered it."""
+    assert [str(one) for one in found[:MAX_TRIED_ADDRESSES]] == called([str(one) for one in found])
