@@ -127,7 +127,9 @@ def _affected(store: AdminStore, newest: RevocationList) -> list[Affected]:
 
 async def _carry_out(settings: Settings, newest: RevocationList) -> None:
     """Do what a relay does every day; raises ``AlreadyServed`` where one serves the folder."""
+    from quorumkey_relay.delivery.addresses import ADDRESSED_CHANNELS  # noqa: PLC0415 - as in _list
     from quorumkey_relay.delivery.hub import DeviceHub  # noqa: PLC0415 - as in _list
+    from quorumkey_relay.delivery.plan import DeliveryPlan  # noqa: PLC0415 - as in _list
     from quorumkey_relay.identity.sessions import Sessions  # noqa: PLC0415 - as in _list
     from quorumkey_relay.identity.vault import Vault  # noqa: PLC0415 - as in _list
     from quorumkey_relay.store.sqlite import SqliteStore  # noqa: PLC0415 - as in _list
@@ -138,8 +140,15 @@ async def _carry_out(settings: Settings, newest: RevocationList) -> None:
     store = SqliteStore(folder, vault=Vault.open_in(folder), clock=clock)
     await store.start()
     try:
+        hub = DeviceHub()
         standing = Standing(
-            store=store, clock=clock, mint=mint, sessions=Sessions(mint), sockets=DeviceHub()
+            store=store,
+            clock=clock,
+            mint=mint,
+            sessions=Sessions(mint),
+            sockets=hub,
+            # The next relay that serves the folder sends what is to be withdrawn.
+            plan=DeliveryPlan(store=store, presence=hub, channels=ADDRESSED_CHANNELS),
         )
         await RecheckHardware(
             store=store,
