@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from quorumkey.protocol import format_time
 from quorumkey.protocol.limits import WEBHOOK_ROTATION_SECONDS, WEBHOOK_SECRET_BYTES
@@ -19,9 +19,7 @@ from quorumkey_relay.usecases.render import encode
 from quorumkey_relay.usecases.views import Page, WebhookSecretView, WebhookView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from msgspec import UnsetType
+    from collections.abc import Callable
 
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.principals import Integrator
@@ -184,11 +182,9 @@ class CreateWebhook:
         return _with_secret(webhook, secret, now), (PutWebhook(webhook),)
 
 
-def _wanted(events: Sequence[str] | UnsetType) -> tuple[str, ...] | Refusal:
+def _wanted(events: list[str] | UnsetType) -> tuple[str, ...] | Refusal:
     """Return the types that are wanted, each once; none where all are."""
-    if isinstance(events, str) or not isinstance(events, list):
-        return ()
-    if events == [ALL_EVENTS]:
+    if isinstance(events, UnsetType) or events == [ALL_EVENTS]:
         return ()
     if not events or not set(EVENT_TYPES).issuperset(events):
         return BAD_EVENTS
