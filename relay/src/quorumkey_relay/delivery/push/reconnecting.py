@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: A call that waited so long, with no answer to any other meanwhile, was made to a dead connection.
 DEAD_AFTER_SECONDS: Final = 5.0
+#: Beyond those of the library: each connection that ends gracefully can turn one call back.
+MAX_RESENDS: Final = 2
 
 
 class ReconnectingClient:
@@ -29,7 +31,18 @@ class ReconnectingClient:
     async def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
     ) -> Answer:
-        """Send one request; see `HttpClient`."""
+        """Send one request, and again what surely was not processed; see `HttpClient`."""
+        for _ in range(MAX_RESENDS):
+            try:
+                return await self._post(url, headers, body, timeout_seconds)
+            except TransportFailed as failure:
+                if failure.reason != "broken" or failure.processed is None:
+                    raise
+        return await self._post(url, headers, body, timeout_seconds)
+
+    async def _post(
+        self, url: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> Answer:
         client, answers = self._client, self._answers
         try:
             answer = await client.post(

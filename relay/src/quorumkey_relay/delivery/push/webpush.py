@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey.protocol import WebPushAddress, b64url_decode
 from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Rejected, Retry
 from quorumkey_relay.delivery.egress_url import EgressRefused, read_url
+from quorumkey_relay.delivery.push.openings import Openings
 from quorumkey_relay.delivery.push.payload import webpush_payload
 from quorumkey_relay.delivery.push.services import service_of
 from quorumkey_relay.delivery.push.unanswered import unanswered
@@ -88,6 +89,7 @@ class _Push:
 
     message: Message
     target: Target
+    origin: str
     receiver: Receiver
     token: VapidToken
     seconds_left: int
@@ -115,6 +117,7 @@ class WebPushChannel:
         self._egress = egress
         self._clock = clock
         self._mint = mint
+        self._openings = Openings(clock.monotonic)
         self._receiver = lru_cache(maxsize=MAX_RECEIVERS)(_receiver)
 
     @property
@@ -172,8 +175,9 @@ class WebPushChannel:
         except NotAPoint:
             return Gone(None, "no_key")
         target, _ = found
-        token = self._vapid.token(_origin(target))
-        return _Push(message, target, receiver, token, seconds_left)
+        origin = _origin(target)
+        token = self._vapid.token(origin)
+        return _Push(message, target, origin, receiver, token, seconds_left)
 
     async def _post(self, push: _Push, *, with_challenge: bool) -> Answer:
         text = webpush_payload(push.message, with_challenge=with_challenge)
@@ -195,12 +199,14 @@ class WebPushChannel:
             # Takes the place of what the service still keeps for this request (section 5.4).
             "topic": push.message.delivery.request_id.replace("-", ""),
         }
-        return await self._egress.post(
+        send = partial(
+            self._egress.post,
             push.target.url,
             headers=headers,
             body=body,
             timeout_seconds=min(SEND_TIMEOUT_SECONDS, push.seconds_left),
         )
+        return await self._openings.call(push.origin, send)
 
     def _react(self, answer: Answer, token: VapidToken) -> Outcome:
         status = answer.status
