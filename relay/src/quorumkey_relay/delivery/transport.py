@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES: Final = 65_536
 MAX_ROOTS_BYTES: Final = 1_048_576
 CONNECT_TIMEOUT_SECONDS: Final = 5
+#: What a request gets that asks for just so long; any other time costs a setting of its own.
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 KEEP_ALIVE_INTERVAL_SECONDS: Final = 60
 KEEP_ALIVE_TIMEOUT_SECONDS: Final = 5
 # A quiet hour must not cost a new connection; the keep-alive finds out that an idle one is dead.
@@ -103,15 +105,13 @@ class HttpClient:
             raise TransportFailed("timeout", processed=False)
         self._calls += 1
         try:
-            request = (
-                self._client.post(url)
-                .headers(headers)
-                .body_bytes(body)
-                .timeout(timedelta(seconds=timeout_seconds))
-                .build_streamed()
-            )
-            async with request as response:
-                return Answer(response.status, response.headers, await _read(response.body_reader))
+            request = self._client.post(url).headers(headers).body_bytes(body)
+            if timeout_seconds != DEFAULT_TIMEOUT_SECONDS:
+                request.timeout(timedelta(seconds=timeout_seconds))
+            async with request.build_streamed() as response:
+                chunk = await response.body_reader.read(MAX_ANSWER_BYTES)
+                text = await _rest(response.body_reader, bytes(chunk)) if chunk else b""
+                return Answer(response.status, response.headers, text)
         except (PyreqwestError, ValueError) as error:
             failure = _failure(error)
         finally:
@@ -132,11 +132,7 @@ class HttpClient:
         await self._client.close()
 
 
-async def _read(reader: ResponseBodyReader) -> bytes:
-    chunk = await reader.read(MAX_ANSWER_BYTES)
-    if not chunk:
-        return b""
-    body = bytes(chunk)
+async def _rest(reader: ResponseBodyReader, body: bytes) -> bytes:
     while len(body) < MAX_ANSWER_BYTES:
         chunk = await reader.read(MAX_ANSWER_BYTES - len(body))
         if not chunk:
@@ -161,13 +157,15 @@ def _failure(error: Exception) -> TransportFailed:
     return TransportFailed("broken", processed=False if is_unprocessed else None)
 
 
-def http2_client(*, roots: bytes | None) -> HttpClient:
+def http2_client(*, roots: bytes | None, headers: Mapping[str, str] | None = None) -> HttpClient:
     """Return a client for push services: HTTP/2 from the first byte, kept open while idle.
 
-    ``roots`` are certificates in PEM that count beside the public ones.
+    ``roots`` are certificates in PEM that count beside the public ones, ``headers`` what every
+    request has.
     """
     builder = (
         _builder(roots)
+        .default_headers(headers or {})
         .http2_prior_knowledge()
         .pool_idle_timeout(None)
         .http2_keep_alive_interval(timedelta(seconds=KEEP_ALIVE_INTERVAL_SECONDS))
@@ -204,6 +202,7 @@ def _builder(roots: bytes | None) -> ClientBuilder:
         .zstd(enable=False)
         .deflate(enable=False)
         .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_SECONDS))
+        .timeout(timedelta(seconds=DEFAULT_TIMEOUT_SECONDS))
         .user_agent(f"quorumkey-relay/{version('quorumkey-relay')}")
     )
     return builder if roots is None else builder.add_root_certificate_pem(roots)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from quorumkey_relay.delivery.push.apns_sender import HEADERS
 from quorumkey_relay.delivery.transport import Answer, TransportFailed
 from quorumkey_relay.option_table import ConfigError
 
@@ -190,9 +191,9 @@ class AioapnsSender:
             notification_id=headers["apns-id"],
             # It wants a duration, which it adds to the machine's clock.
             time_to_live=max(0, int(headers["apns-expiration"]) - int(time.time())),
-            priority=headers["apns-priority"],
+            priority=HEADERS["apns-priority"],
             collapse_key=headers["apns-collapse-id"],
-            push_type=common.PushType(headers["apns-push-type"]),
+            push_type=common.PushType(HEADERS["apns-push-type"]),
             apns_topic=headers["apns-topic"],
         )
 

@@ -8,6 +8,7 @@ for it a moment.
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from quorumkey_relay.delivery.transport import TransportFailed
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from quorumkey_relay.delivery.transport import Answer, HttpClient
 
 PATH: Final = "/3/device/"
+#: What every push has: it is shown, and at once.
+HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"apns-push-type": "alert", "apns-priority": "10"}
+)
 #: How long the first push on a connection holds up the others; then they go all the same.
 FIRST_ANSWER_SECONDS: Final = 1.0
 #: A connection on which nothing at all was answered for so long is given up: as long as the
@@ -41,7 +46,10 @@ class ApnsSender(Protocol):
         payload: bytes,
         timeout_seconds: float,
     ) -> Answer:
-        """Send to a device token; raises TransportFailed, within ``timeout_seconds``."""
+        """Send to a device token, with ``HEADERS`` beside ``headers``.
+
+        Raises TransportFailed, within ``timeout_seconds``.
+        """
         ...
 
     def connection(self, environment: ApnsEnvironment) -> int:
@@ -98,19 +106,33 @@ class HttpSender:
         timeout_seconds: float,
     ) -> Answer:
         """See `ApnsSender`."""
-        url = self._prefixes[environment] + token
         connection = self._connections[environment]
         if not connection.is_proven:
             begun = self._monotonic()
             first = await self._wait_for_first(connection, timeout_seconds)
             timeout_seconds -= self._monotonic() - begun
+        else:
+            first = None
+        answers = connection.answers
+        begun = self._monotonic()
+        url = self._prefixes[environment] + token
+        try:
+            answer = await connection.client.post(
+                url, headers=headers, body=payload, timeout_seconds=timeout_seconds
+            )
+        except TransportFailed as failure:
+            self._judge(connection, failure, answers, timeout_seconds)
+            if failure.processed is None or failure.reason != "broken":
+                raise
+            deadline = begun + timeout_seconds
+            answer = await self._resend(connection, url, headers, payload, deadline)
+        finally:
             if first is not None:
-                try:
-                    return await self._send(connection, url, headers, payload, timeout_seconds)
-                finally:
-                    connection.opening = None
-                    first.set_result(None)
-        return await self._send(connection, url, headers, payload, timeout_seconds)
+                connection.opening = None
+                first.set_result(None)
+        connection.answers += 1
+        connection.is_proven = True
+        return answer
 
     @staticmethod
     async def _wait_for_first(
@@ -125,34 +147,37 @@ class HttpSender:
         )
         return None
 
-    async def _send(
+    async def _resend(
         self,
         connection: _Connection,
         url: str,
         headers: Mapping[str, str],
         payload: bytes,
-        timeout_seconds: float,
+        deadline: float,
     ) -> Answer:
-        answers = connection.answers
-        deadline = self._monotonic() + timeout_seconds
+        """Send again what was not processed; raises TransportFailed."""
         resends = 0
         while True:
-            try:
-                answer = await connection.client.post(
-                    url, headers=headers, body=payload, timeout_seconds=timeout_seconds
-                )
-                break
-            except TransportFailed as failure:
-                is_silent = connection.answers == answers and timeout_seconds >= DEAD_AFTER_SECONDS
-                if failure.reason == "timeout" and is_silent:
-                    self._replace(connection)
-                if failure.processed is None or failure.reason != "broken" or resends == RESENDS:
-                    raise
             resends += 1
-            timeout_seconds = deadline - self._monotonic()
-        connection.answers += 1
-        connection.is_proven = True
-        return answer
+            try:
+                return await connection.client.post(
+                    url,
+                    headers=headers,
+                    body=payload,
+                    timeout_seconds=deadline - self._monotonic(),
+                )
+            except TransportFailed as failure:
+                is_processed = failure.processed is None or failure.reason != "broken"
+                if is_processed or resends == RESENDS:
+                    raise
+
+    def _judge(
+        self, connection: _Connection, failure: TransportFailed, answers: int, waited_seconds: float
+    ) -> None:
+        """Give up a connection that has answered nothing for as long as a push waited."""
+        is_silent = connection.answers == answers and waited_seconds >= DEAD_AFTER_SECONDS
+        if failure.reason == "timeout" and is_silent:
+            self._replace(connection)
 
     def connection(self, environment: ApnsEnvironment) -> int:
         """See `ApnsSender`."""
