@@ -94,7 +94,8 @@ class Implementation:
 
     ``behaviours`` names the stand-in's for the conditions that the suite speaks of.
     ``known_failures`` are the facts that do not hold, by the test's name, each with the reason; one
-    that hangs takes its time, which makes the implementation's tests slow.
+    that hangs takes its time, which makes the implementation's tests slow. ``crowd_seconds`` is
+    how long thousands of pushes at once may take.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Implementation:
     behaviours: Mapping[str, str]
     quiet: Callable[[Rig], Awaitable[None]]
     is_slow: bool = False
+    crowd_seconds: int = 6
     known_failures: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

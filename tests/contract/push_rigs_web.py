@@ -134,6 +134,7 @@ WEBPUSH: Final = Implementation(
         "too many": "429",
     },
     quiet=quiet_hour,
+    crowd_seconds=60,  # each message is encrypted, and decrypted in the same process
 )
 
 WEB: Final[tuple[Implementation, ...]] = (FCM, PYFCM, WEBPUSH)
