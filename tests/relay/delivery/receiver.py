@@ -90,7 +90,8 @@ class Receiver:
             async with self.news:
                 self.news.notify_all()
         finally:
-            writer.close()
+            # Not closed with good manners: a TLS farewell could outlive the test's loop.
+            writer.transport.abort()
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.relay.delivery.receiver import OK, answer, receiving
-from tests.relay.delivery.webhook_sending import SECRET, sending
+from tests.relay.delivery.webhook_sending import DELIVERY, SECRET, WEBHOOK, sending
 from tests.relay.simulator import START
 
 from quorumkey_relay.delivery.webhooks import sender as module
+from quorumkey_relay.delivery.webhooks import signing
+from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.store.protocol import StoreUnavailable
-from quorumkey_relay.store.writes import SettleWebhookDelivery
+from quorumkey_relay.store.writes import DeleteWebhook, SettleWebhookDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -270,3 +273,103 @@ async def test_a_claim_that_breaks_is_not_the_end(
         await post.settle()
 
     assert (0, 1) == (before, len(receiver.received))
+
+
+async def test_draining_without_a_store_ends_too(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """What cannot be given back stays leased, and is free at the next start."""
+    release = asyncio.Event()
+
+    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(OK)
+
+    async with receiving() as receiver:
+        receiver.by_hand = hold
+        post = sending(backend, store)
+        webhook = await post.webhook(receiver.url)
+        await post.happen(*(f"r{number}" for number in range(40)))
+        await receiver.got(32)
+
+        def away(writes: Commit) -> Awaitable[None]:
+            raise StoreUnavailable(str(len(writes)))
+
+        store.commit = away  # type: ignore[method-assign]  # as on a full disk
+        release.set()
+        ended = await post.sender.drain(60)
+
+    assert (True, {"queued"}) == (ended, set(await post.states(webhook)))
+
+
+async def test_what_waits_for_a_deleted_webhook_is_not_sent(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """What was claimed and not begun when the webhook went goes with it."""
+    release = asyncio.Event()
+
+    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(OK)
+
+    async with receiving() as receiver:
+        receiver.by_hand = hold
+        post = sending(backend, store)
+        webhook = await post.webhook(receiver.url)
+        await post.happen(*(f"r{number}" for number in range(40)))
+        await receiver.got(32)
+        await store.commit((DeleteWebhook(webhook.webhook_id),))
+        release.set()
+        await post.sender.idle()
+
+    assert 32 == len(receiver.received)
+
+
+async def test_what_waits_for_one_that_asks_to_wait_is_given_back(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """What was claimed already is not sent to an endpoint that has just asked for time."""
+    release = asyncio.Event()
+
+    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(answer(429, "retry-after: 60"))
+
+    async with receiving() as receiver:
+        receiver.by_hand = hold
+        post = sending(backend, store)
+        webhook = await post.webhook(receiver.url)
+        await post.happen(*(f"r{number}" for number in range(40)))
+        await receiver.got(32)
+        release.set()
+        await post.sender.idle()
+        early = len(receiver.received)
+        receiver.by_hand = None
+        backend.clock.advance(120)
+        await post.settle()
+
+        assert (32, {"delivered"}) == (early, set(await post.states(webhook)))
+
+
+async def test_few_secrets_are_kept_open(
+    backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret that was not used for the longest time is forgotten first."""
+    monkeypatch.setattr(signing, "MAX_OPEN_SECRETS", 2)
+    opened: list[bytes] = []
+    vault = backend.vault
+
+    class Counting(Vault):
+        def __init__(self) -> None:
+            """Opens with the vault of the test."""
+
+        def open(self, sealed: bytes) -> bytes:
+            opened.append(sealed)
+            return vault.open(sealed)
+
+    signer = signing.Signer(Counting())
+    hooks = [replace(WEBHOOK, secret=vault.seal(SECRET.encode())) for _ in range(3)]
+    for number in (0, 1, 0, 2, 0, 1):
+        signer.headers(hooks[number], DELIVERY, START)
+
+    assert [hooks[number].secret for number in (0, 1, 2, 1)] == opened

@@ -7,26 +7,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.relay.delivery.webhook_sending import DELIVERY, WEBHOOK
+from tests.relay.simulator import START
 
 from quorumkey_relay.delivery.webhooks.schedule import next_attempt
 from quorumkey_relay.delivery.webhooks.verdicts import Tried, judged, settled, verdict_on
-from quorumkey_relay.store.records import Webhook, WebhookAttempt, WebhookDelivery
+from quorumkey_relay.store.records import WebhookAttempt
 
-NOW = 1_780_000_000
+NOW = START
 DAY = 86_400
-WEBHOOK = Webhook(
-    webhook_id="w", integrator_id="i", url="https://a.b/", events=(), secret=b"", created_at=NOW
-)
-DELIVERY = WebhookDelivery(
-    webhook_id="w",
-    event_id="e",
-    event_type="t",
-    subject="s",
-    body=b"",
-    created_at=NOW,
-    not_after=NOW + DAY,
-    next_at=NOW,
-)
 ATTEMPT = WebhookAttempt(at=NOW, milliseconds=1, status=None, reason="timeout")
 FAILED = Tried(ATTEMPT, "failed")
 DELIVERED = Tried(ATTEMPT, "delivered")

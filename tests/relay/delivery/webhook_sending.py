@@ -13,7 +13,7 @@ from quorumkey.protocol.webhook import generate_secret
 from quorumkey_relay.delivery.egress import Egress
 from quorumkey_relay.delivery.webhooks.sender import WebhookSender
 from quorumkey_relay.delivery.webhooks.signing import Signer
-from quorumkey_relay.store.records import Webhook
+from quorumkey_relay.store.records import Webhook, WebhookDelivery
 from quorumkey_relay.store.writes import AppendEvent, PutIntegrator, PutWebhook
 from quorumkey_relay.usecases.webhooks import disable_webhook
 
@@ -22,11 +22,29 @@ if TYPE_CHECKING:
 
     from tests.contract.backends import SqliteBackend
 
-    from quorumkey_relay.store.records import EventRecord, WebhookAttempt, WebhookDelivery
+    from quorumkey_relay.store.records import EventRecord, WebhookAttempt
     from quorumkey_relay.store.sqlite import SqliteStore
 
 SECRET = generate_secret(bytes(range(32)))
 OLD_SECRET = generate_secret(bytes(range(32, 64)))
+WEBHOOK = Webhook(
+    webhook_id=MINT.uuid7(),
+    integrator_id=ACME.id,
+    url="https://hooks.example/",
+    events=(),
+    secret=b"",
+    created_at=START,
+)
+DELIVERY = WebhookDelivery(
+    webhook_id=WEBHOOK.webhook_id,
+    event_id=MINT.uuid7(),
+    event_type="mpa.approved",
+    subject="r1",
+    body=b"{}",
+    created_at=START,
+    not_after=START + 86_400,
+    next_at=START,
+)
 UNSAFE = frozenset({"localhost"})
 
 
