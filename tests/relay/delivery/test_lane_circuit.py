@@ -8,6 +8,7 @@ from quorumkey_relay.delivery.circuit import (
     MAX_OUTAGE_PROBE_SECONDS,
     MISCONFIGURED_PROBE_SECONDS,
     OUTAGE_FAILURES,
+    VERDICT_SECONDS,
     Circuit,
 )
 
@@ -155,3 +156,18 @@ def test_what_is_held_back_is_told_when_to_come_again() -> None:
     circuit = broken()
 
     assert [30, 30, 1, 1] == [circuit.wait_seconds(now) for now in (0.0, 0.5, 29.5, 40.0)]
+
+
+def test_what_is_held_back_during_a_probe_waits_for_its_verdict() -> None:
+    """Shortly where credentials are probed; in an outage as long as its probes are apart."""
+    refused, away = broken(), cut_off()
+    refused.admits(30.0)
+    for now in (1.0, 3.0, 7.0):
+        away.admits(now)
+        away.unreachable("timeout", now)
+    away.admits(12.0)
+
+    assert (VERDICT_SECONDS, MAX_OUTAGE_PROBE_SECONDS) == (
+        refused.wait_seconds(30.0),
+        away.wait_seconds(12.0),
+    )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 MISCONFIGURED_PROBE_SECONDS: Final = 30.0
+# How soon a probe of credentials is answered, mostly.
+VERDICT_SECONDS: Final = 2.0
 # So many sends in a row that reach nobody are an outage.
 OUTAGE_FAILURES: Final = 5
 MIN_OUTAGE_PROBE_SECONDS: Final = 1.0
@@ -48,8 +50,14 @@ class Circuit:
         return True
 
     def wait_seconds(self, now: float) -> int:
-        """Return in how many seconds, at least 1, what is held back may be tried."""
-        return max(1, math.ceil(self._probe_at - now))
+        """Return in how many seconds, at least 1, what is held back may be tried.
+
+        While a probe is under way its verdict is waited for, longer the longer an outage lasts.
+        """
+        wait = self._probe_at - now
+        if self._is_probing:
+            wait = self._interval if self.fault == "outage" else VERDICT_SECONDS
+        return max(1, math.ceil(wait))
 
     def unused(self) -> None:
         """Take back an admission: the message was not sent."""
