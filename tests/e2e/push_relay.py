@@ -14,7 +14,7 @@ from tests.e2e.protocol_client import PATIENCE, Integrator, Relay
 from tests.e2e.sdk_relay_process import ENVIRONMENT, STOP_SECONDS, operate
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator
     from pathlib import Path
 
 _LIMITS = ("RATE_API_KEY", "RATE_DEVICE", "RATE_IP", "RATE_IP_FAILURES", "MAX_PENDING_PER_DEVICE")
@@ -29,7 +29,7 @@ class PushRelay:
     data: Path
     log: Path
     acme: Integrator
-    settings: Mapping[str, str]
+    settings: dict[str, str]
     port: str = "0"
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -82,7 +82,7 @@ class PushRelay:
 
 
 @contextmanager
-def pushing_relay(folder: Path, settings: Mapping[str, str]) -> Generator[PushRelay, None, None]:
+def pushing_relay(folder: Path, settings: dict[str, str]) -> Generator[PushRelay, None, None]:
     """A served relay with the integrator "Acme Corp", under these settings of the environment."""
     data = folder / "data"
     made = operate("init", "--data-dir", data, "--integrator", "Acme Corp", "--test")
