@@ -32,7 +32,11 @@ async def notified(
     """A request to alice, bob and carol; only bob and carol have a push address."""
     post = Post("fcm")
     post.next_outcomes = list(outcomes)
-    monkeypatch.setattr(composition, "push_channels", lambda *_, **__: (post,))
+
+    def channels(*_: object, **__: object) -> tuple[Post, ...]:
+        return (post,)
+
+    monkeypatch.setattr(composition, "push_channels", channels)
     async with simulator(tmp_path) as sim:
         people = await sim.devices("alice", "bob", "carol")
         for device in people[1:]:
