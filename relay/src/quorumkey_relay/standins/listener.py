@@ -38,11 +38,21 @@ class Front:
     """Listens for one service and keeps its connections."""
 
     def __init__(
-        self, service: Service, ledger: Ledger, faults: Faults, tls: ssl.SSLContext | None
+        self,
+        service: Service,
+        ledger: Ledger,
+        faults: Faults,
+        tls: ssl.SSLContext | None,
+        *,
+        is_http2_only: bool = False,
     ) -> None:
-        """Prepare; without ``tls`` it serves plain HTTP/1.1."""
+        """Prepare; without ``tls`` it serves plain HTTP/1.1.
+
+        With ``is_http2_only`` it speaks HTTP/2 also with those who do not ask for it by ALPN.
+        """
         self.service = service
         self.faults = faults
+        self.is_http2_only = is_http2_only
         self._ledger = ledger
         self._tls = tls
         self._connections: set[_Connection] = set()
@@ -149,7 +159,8 @@ class _Door(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         made = cast("asyncio.Transport", transport)
         tls = cast("ssl.SSLObject | None", made.get_extra_info("ssl_object"))
-        kind = Http2Connection if tls and tls.selected_alpn_protocol() == "h2" else Http1Connection
+        is_http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
+        kind = Http2Connection if is_http2 or self._front.is_http2_only else Http1Connection
         made.set_protocol(kind(self._front, made))
 
 

@@ -72,7 +72,7 @@ class Stand:
         self._forget()
         self._ledger.reset()
 
-    async def open(
+    async def open(  # noqa: PLR0913 - what is served, how, and where
         self,
         service: Service,
         forget: Callable[[], None],
@@ -80,10 +80,11 @@ class Stand:
         *,
         host: str,
         port: int,
+        is_http2_only: bool = False,
     ) -> None:
         """Serve."""
         self._forget = forget
-        self._front = Front(service, self._ledger, self.faults, tls)
+        self._front = Front(service, self._ledger, self.faults, tls, is_http2_only=is_http2_only)
         await self._front.open(host, port)
 
     async def close(self) -> None:

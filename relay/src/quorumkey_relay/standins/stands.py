@@ -119,7 +119,7 @@ class StandIns:
             now=self._now,
         )
         tls = credentials.server_context(self.files, "h2")
-        await stand.open(service, service.forget, tls, host=host, port=port)
+        await stand.open(service, service.forget, tls, host=host, port=port, is_http2_only=True)
 
     async def open_fcm(self, *, host: str, port: int) -> None:
         """Serve Firebase Cloud Messaging and Google's token endpoint."""
