@@ -148,18 +148,25 @@ class AccessTokens:
 
         Raises ``TokenRefused``, ``TokenUnavailable`` or ``TransportFailed``.
         """
-        now = self.clock.now()
-        form = {"grant_type": _GRANT, "assertion": self.account.assertion(now)}
         answer = await self.client.post(
             self.account.token_uri,
             headers={"content-type": "application/x-www-form-urlencoded"},
-            body=urlencode(form).encode(),
+            body=token_request(self.account, self.clock.now()),
             timeout_seconds=TOKEN_TIMEOUT_SECONDS,
         )
-        return f"Bearer {_granted(answer)}"
+        return granted(answer)
 
 
-def _granted(answer: Answer) -> str:
+def token_request(account: ServiceAccount, now: int) -> bytes:
+    """Return the form that asks for an access token; ``now`` in seconds since the epoch."""
+    return urlencode({"grant_type": _GRANT, "assertion": account.assertion(now)}).encode()
+
+
+def granted(answer: Answer) -> str:
+    """Read the answer to it: the ``authorization`` of pushes.
+
+    Raises ``TokenRefused`` or ``TokenUnavailable``.
+    """
     status = answer.status
     if status == HTTPStatus.OK:
         try:
@@ -167,7 +174,7 @@ def _granted(answer: Answer) -> str:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             token = ""
         if _VISIBLE.fullmatch(token) is not None:
-            return token
+            return f"Bearer {token}"
         raise TokenUnavailable
     is_busy = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
     if is_busy or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,14 @@ import msgspec
 
 from quorumkey.protocol import FcmAddress
 from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Rejected, Retry
-from quorumkey_relay.delivery.push.access_token import SCOPE
+from quorumkey_relay.delivery.push.access_token import (
+    SCOPE,
+    TOKEN_TIMEOUT_SECONDS,
+    TokenRefused,
+    TokenUnavailable,
+    granted,
+    token_request,
+)
 from quorumkey_relay.delivery.push.fcm_reactions import reaction_to
 from quorumkey_relay.delivery.push.payload import fcm_message
 from quorumkey_relay.delivery.transport import Answer
@@ -41,8 +49,6 @@ _pyfcm: Any = import_module("pyfcm")
 _errors: Any = import_module("pyfcm.errors")
 _requests: Any = import_module("requests")
 _adapters: Any = import_module("requests.adapters")
-_google_errors: Any = import_module("google.auth.exceptions")
-_google_requests: Any = import_module("google.auth.transport.requests")
 _service_account: Any = import_module("google.oauth2.service_account")
 
 
@@ -63,10 +69,17 @@ def pyfcm_channel(settings: Settings, account: ServiceAccount, clock: Clock) -> 
     client.FCM_END_POINT_BASE = f"{settings.fcm_url}/v1/projects"
 
     def access_token() -> str:
-        credentials.refresh(_google_requests.Request(session=session))
-        return str(credentials.token)
+        # Its own way reads the machine's clock, and knows no roots but the public ones.
+        answer = session.post(
+            account.token_uri,
+            data=token_request(account, clock.now()),
+            headers={"content-type": "application/x-www-form-urlencoded"},
+            timeout=TOKEN_TIMEOUT_SECONDS,
+        )
+        authorization = granted(Answer(answer.status_code, {}, answer.content))
+        return authorization.removeprefix("Bearer ")
 
-    client._get_access_token = access_token  # noqa: SLF001 - it knows no other way to other roots
+    client._get_access_token = access_token  # noqa: SLF001 - there is no other way in
     return PyFcmChannel(client, clock)
 
 
@@ -130,8 +143,7 @@ _OUTCOMES: Final[tuple[tuple[Any, Outcome], ...]] = (
     (_errors.FCMNotRegisteredError, Gone(None, "UNREGISTERED")),  # or any other 404
     (_errors.FCMSenderIdMismatchError, Misconfigured("PERMISSION_DENIED")),  # or another project
     (_errors.AuthenticationError, Misconfigured("UNAUTHENTICATED")),
-    (_google_errors.RefreshError, Misconfigured("token_refused")),
-    (_google_errors.TransportError, Retry(None, "unreachable")),
+    (TokenUnavailable, Retry(None, "token_unavailable")),
     (_errors.FCMServerError, Retry(None, "UNAVAILABLE")),  # or any other status
     (_requests.exceptions.ConnectTimeout, Retry(None, "timeout")),
     (_requests.exceptions.Timeout, Retry(None, "timeout", ambiguous=True)),
@@ -141,19 +153,14 @@ _OUTCOMES: Final[tuple[tuple[Any, Outcome], ...]] = (
 
 def _outcome(error: Exception, now: int) -> Outcome:
     """Return what an exception of pyfcm's means, as far as it tells."""
-    if isinstance(error, _errors.InvalidDataError):
-        return _invalid(str(error), now)
+    if isinstance(error, _errors.InvalidDataError):  # its text is the body of a 400
+        return reaction_to(Answer(HTTPStatus.BAD_REQUEST, {}, str(error).encode()), now=now)
+    if isinstance(error, TokenRefused):
+        return Misconfigured(f"token_{error.reason}")
     for kind, outcome in _OUTCOMES:
         if isinstance(error, kind):
             return outcome
     return Retry(None, "unreadable", ambiguous=True)
-
-
-def _invalid(text: str, now: int) -> Outcome:
-    """Read the body of a 400, or what went wrong while an access token was asked for."""
-    if not text.lstrip().startswith("{"):
-        return Retry(None, "token_unavailable")
-    return reaction_to(Answer(400, {}, text.encode()), now=now)
 
 
 def _adapter(context: ssl.SSLContext) -> Any:  # noqa: ANN401 - it has no types
