@@ -56,8 +56,7 @@ def test_the_page_s_commands_and_programs(
         assert "webhook.test" == programs["event_of"](tested.headers, tested.body)["type"]
 
         request = approved(acme, tmp_path)
-        (tmp_path / "requests").mkdir()
-        (tmp_path / "requests" / request.request_id).write_bytes(request.encode())
+        programs["requests"][request.request_id] = request
         call = newest(receiver, "mpa.approved", 3)
         programs["handle"](acme, call.headers, call.body)
         assert f"{call.event_id}: approved by Engineering\n" == capsys.readouterr().out
