@@ -133,6 +133,23 @@ async def test_a_test_event_goes_to_one(backend: SqliteBackend, store: SqliteSto
     assert (1, 0) == (len(one.received), len(other.received))
 
 
+async def test_what_the_command_line_appends_goes_out_too(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """An event that another process wrote is sent once this one has seen it."""
+    async with receiving() as receiver:
+        post = sending(backend, store)
+        await post.webhook(receiver.url)
+        revoked = event()
+
+        backend.administer(AppendEvent(revoked))
+        backend.follow(store)
+        (received,) = await receiver.got(1)
+        await post.sender.idle()
+
+    assert (revoked.id, revoked.body) == (received.headers["webhook-id"], received.body)
+
+
 async def test_commits_of_one_turn_are_claimed_together(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:
