@@ -12,6 +12,7 @@ from quorumkey.errors import ERRORS
 from quorumkey.protocol import Kind
 from quorumkey_relay.config import OPTIONS
 from quorumkey_relay.observe.metrics import Metrics
+from quorumkey_relay.observe.webhook_metrics import WebhookMetrics
 
 DOCUMENTS = markdown.documents()
 PROTOCOL = Path("docs/protocol.md")
@@ -90,7 +91,9 @@ def test_the_settings_table_is_the_code_s() -> None:
 def test_the_metrics_that_operators_watch_exist() -> None:
     """Every metric that docs/operations.md names is one that the relay shows."""
     named = {row[0].strip("`").partition("{")[0] for row in markdown.table(OPERATIONS, "metric")}
-    shown = Metrics().render().decode()
+    metrics = Metrics()
+    WebhookMetrics(metrics.registry)
+    shown = metrics.render().decode()
 
     assert named
     assert [] == [name for name in named if f"# TYPE {name} " not in shown]
