@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.sdk.device.phones import Desk
 from tests.sdk.relay_double import Phone, Stored, body_of
 
@@ -14,6 +16,7 @@ from quorumkey.device import (
     RequestArrived,
     RequestWithdrawn,
 )
+from quorumkey.device.pushes import read_push
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol import (
     ApnsAddress,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol import Envelope, JsonValue
 
+ID = "01a1fb5c-6c3d-7e5c-95cc-52144387310f"
 PUSH = "PUT /v1/device/push"
 OK = httpx2.Response(200, content=b"{}")
 APNS = ApnsAddress("00ff", "com.example.approver", "sandbox")
@@ -260,6 +264,10 @@ def test_a_challenge_for_another_text(desk: Desk) -> None:
         pytest.param(
             {"type": "approval_request", "request_id": "{id}", "challenge": {}}, id="no envelope"
         ),
+        pytest.param(
+            {"type": "approval_request", "request_id": "{id}", "challenge": '"\ud800"'},
+            id="no Unicode",
+        ),
         pytest.param(b"[]", id="no object"),
         pytest.param(b"\xff", id="no JSON"),
         pytest.param(b'{"a":"' + b"x" * 4_096 + b'"}', id="too large"),
@@ -276,3 +284,24 @@ def test_what_is_no_push(desk: Desk, payload: dict[str, JsonValue] | bytes) -> N
         opened(desk, payload)
 
     assert before == len(desk.relay.calls)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(["type", "request_id", "challenge", "aps", "title"]),
+    JSON | st.sampled_from(["approval_request", "request_resolved", ID, "{}"]),
+)
+
+
+@given(MEMBERS | st.binary(max_size=64))
+def test_any_push_is_read_or_refused(payload: dict[str, JsonValue] | bytes) -> None:
+    """Whatever somebody pushes is a push of the protocol or a ProtocolError."""
+    try:
+        content = read_push(payload)
+    except ProtocolError:
+        return
+    assert ID == content.request_id

@@ -93,7 +93,8 @@ async def checked_push(
 def _challenge(fields: Fields) -> Envelope:
     value = fields.raw("challenge")
     if isinstance(value, str):  # FCM carries strings only
-        value = loads(value.encode(), max_bytes=MAX_PUSH_BYTES)
+        # What is no Unicode becomes bytes that the reader refuses.
+        value = loads(value.encode(errors="surrogatepass"), max_bytes=MAX_PUSH_BYTES)
     return parse_envelope(value)
 
 
