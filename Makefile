@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 30
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-demo: runtime ## five software phones, two requests, one offline proof; under a minute
+demo: runtime ## five software phones, two woken by push, two requests, one offline proof; under a minute
 	@$(bin)/quorumkey-relay demo
 
 serve: runtime ## a relay on 127.0.0.1:8080 with its data under ./data

@@ -144,8 +144,8 @@ def check(settings: Settings, *, as_json: JsonOption = False) -> None:
     "demo",
     help=explained(
         "Show everything in less than a minute: start a relay in a temporary folder, enrol software"
-        " devices, have one request approved and one denied, and verify the receipt offline."
-        " Nothing is left behind.",
+        " devices, wake two of them by push through stand-ins, have one request approved and one"
+        " denied, and verify the receipt offline. Nothing is left behind.",
         "quorumkey-relay demo",
         "quorumkey-relay demo --scenario mine.json --pace 2",
     ),
