@@ -49,6 +49,7 @@ _pyfcm: Any = import_module("pyfcm")
 _errors: Any = import_module("pyfcm.errors")
 _requests: Any = import_module("requests")
 _adapters: Any = import_module("requests.adapters")
+_urllib3_errors: Any = import_module("urllib3.exceptions")
 _service_account: Any = import_module("google.oauth2.service_account")
 
 
@@ -157,10 +158,18 @@ def _outcome(error: Exception, now: int) -> Outcome:
         return reaction_to(Answer(HTTPStatus.BAD_REQUEST, {}, str(error).encode()), now=now)
     if isinstance(error, TokenRefused):
         return Misconfigured(f"token_{error.reason}")
+    if _is_unreachable(error):
+        return Retry(None, "unreachable")
     for kind, outcome in _OUTCOMES:
         if isinstance(error, kind):
             return outcome
     return Retry(None, "unreadable", ambiguous=True)
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Say whether no connection was made; the library's own exceptions do not tell."""
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", None), _urllib3_errors.NewConnectionError)
 
 
 def _adapter(context: ssl.SSLContext) -> Any:  # noqa: ANN401 - it has no types
