@@ -95,6 +95,24 @@ async def test_what_has_arrived_stays_so(store: Store) -> None:
     assert [(event_id, "delivered")] == await log(store, webhook)
 
 
+@pytest.mark.parametrize("state", ["failed", "queued"])
+async def test_a_late_try_does_not_end_the_lease_of_the_next(
+    store: Store, state: WebhookDeliveryState
+) -> None:
+    """Once its lease has ended and another claim has followed, its failure changes nothing."""
+    await hooked(store)
+    (event_id,) = await happen(store, about("r1"))
+    late = await claim_one(store)
+    current = await claim_one(store, now=START + LEASE_SECONDS)
+
+    await settle(store, late, state)
+    meanwhile = await claim(store, now=START + LEASE_SECONDS)
+    await settle(store, current, "queued")
+
+    assert [] == meanwhile
+    assert event_id == (await claim_one(store, now=START + LEASE_SECONDS)).event_id
+
+
 async def test_settling_for_a_deleted_webhook_is_no_error(store: Store) -> None:
     """A try may end after its webhook has gone."""
     webhook = await hooked(store)

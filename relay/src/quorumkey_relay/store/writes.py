@@ -153,6 +153,7 @@ class SettleWebhookDelivery:
     """What became of a claimed delivery: its new state, and the attempt, if there was one.
 
     The lease ends. One that failed for good stays queued where it was queued again meanwhile.
+    Where the lease had ended before and another claim has followed, only an arrival still counts.
     """
 
     delivery: WebhookDelivery

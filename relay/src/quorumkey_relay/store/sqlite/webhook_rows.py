@@ -75,14 +75,15 @@ QUEUE_AGAIN: Final = (
     "UPDATE webhook_deliveries SET state = 'queued', next_at = ?3, not_after = ?4, attempts = 0"
     f" WHERE {_THIS}"
 )
-# Whoever queued it again while it was being tried wants it tried again; and one that arrived
-# stays so, whatever another try comes to.
+# Whoever queued it again while it was being tried wants it tried again. One that arrived stays so,
+# whatever another try comes to; and a try whose lease has ended says nothing of the one after it.
 SETTLE: Final = (
     "UPDATE webhook_deliveries SET leased_until = 0,"
     " state = CASE WHEN ?3 = 'failed' AND not_after > ?6 THEN 'queued' ELSE ?3 END,"
     " next_at = CASE WHEN ?3 = 'failed' THEN next_at ELSE ?4 END,"
     " attempts = CASE WHEN ?3 = 'failed' AND not_after > ?6 THEN attempts ELSE ?5 END"
-    f" WHERE {_THIS} AND (state = 'queued' OR ?3 = 'delivered')"
+    f" WHERE {_THIS} AND (?3 = 'delivered'"
+    " OR (state = 'queued' AND leased_until = ?7))"
 )
 INSERT_ATTEMPT: Final = (
     "INSERT INTO webhook_attempts (webhook, event, number, at, milliseconds, status, reason)"
@@ -164,8 +165,9 @@ def settle_rows(write: SettleWebhookDelivery) -> list[Statement]:
     """Return the statements that store what became of a delivery."""
     delivery, attempt = write.delivery, write.attempt
     this = (delivery.webhook_id, delivery.event_id)
-    state = (delivery.state, delivery.next_at, delivery.attempts, delivery.not_after)
-    settled: Statement = (SETTLE, (*this, *state))
+    state = (delivery.state, delivery.next_at, delivery.attempts)
+    claim = (delivery.not_after, delivery.leased_until)
+    settled: Statement = (SETTLE, (*this, *state, *claim))
     if attempt is None:
         return [settled]
     tried = (attempt.at, attempt.milliseconds, attempt.status, attempt.reason)
