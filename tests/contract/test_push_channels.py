@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.contract.push_rigs import IMPLEMENTATIONS, Implementation, Rig, rig
+from tests.contract.push_rigs_web import WEB
 
 from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Rejected, Retry
 
@@ -33,7 +34,7 @@ SHORT_SECONDS = 3
 @pytest.fixture(
     params=[
         pytest.param(one, id=one.name, marks=[pytest.mark.slow] if one.is_slow else [])
-        for one in IMPLEMENTATIONS
+        for one in (*IMPLEMENTATIONS, *WEB)
     ]
 )
 def implementation(request: pytest.FixtureRequest) -> Implementation:
