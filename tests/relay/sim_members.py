@@ -72,6 +72,13 @@ class SettingsMembers(TypedDict, total=False):
     webauthn_roots: Path
     unsafe_egress_hosts: tuple[str, ...]
     unsafe_test_root: Path
+    apns_key_file: Path
+    apns_key_id: str
+    apns_team_id: str
+    apns_topics: tuple[str, ...]
+    webpush_subject: str
+    webpush_services: tuple[str, ...]
+    ca_file: Path
     rate_device: int
     max_pending_per_device: int
     max_nonces: int
