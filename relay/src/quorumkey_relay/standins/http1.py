@@ -42,6 +42,7 @@ class Http1Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self._transport.close()
+        self._front.changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count what the connection leaves behind."""

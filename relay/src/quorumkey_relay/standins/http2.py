@@ -157,6 +157,7 @@ class Http2Connection(asyncio.Protocol):
         for event in events:
             self._handle(event)
         self._flush()
+        self._front.changed()
 
     def _handle(self, event: Event) -> None:
         if self._is_lost:

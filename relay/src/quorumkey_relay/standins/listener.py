@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Final, Protocol, cast
+from weakref import WeakSet
 
 from quorumkey_relay.standins.exchange import Caller
 from quorumkey_relay.standins.http1 import Http1Connection
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.standins.ledger import Counters, Ledger
 
 _BACKLOG: Final = 1_024
+#: How long closing waits for TLS handshakes that may never end, since nobody says when they fail.
+_HANDSHAKE_SECONDS: Final = 0.5
 _LOOPBACK: Final = "127.0.0.1"
 _LOOPBACK_6: Final = "::1"
 
@@ -56,6 +60,7 @@ class Front:
         self._ledger = ledger
         self._tls = tls
         self._connections: set[_Connection] = set()
+        self._doors: WeakSet[_Door] = WeakSet()  # those whose handshake failed just go
         self._servers: list[asyncio.Server] = []
         self._address = ("", 0)
         self._number = 0
@@ -90,6 +95,10 @@ class Front:
         self._shut()
         # Transports end in later turns of the loop.
         await self._ledger.until(lambda counters: counters.open_connections == 0)
+        # A handshake that ends after the loop would be nobody's connection.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANDSHAKE_SECONDS):
+                await self._ledger.until(lambda _: not self._doors)
 
     def lose_connections(self) -> None:
         """Lose every connection that stands, without a word."""
@@ -111,6 +120,20 @@ class Front:
         self._number += 1
         self._ledger.changed()
         return Caller(self._number)
+
+    def begun(self, door: _Door) -> None:
+        """Take note of a handshake that begins."""
+        self._doors.add(door)
+
+    def ended(self, door: _Door) -> None:
+        """Forget a handshake."""
+        self._doors.discard(door)
+        self._ledger.changed()
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nobody is let in now."""
+        return not self._servers
 
     def left(self, connection: _Connection) -> None:
         """Forget a connection."""
@@ -155,13 +178,22 @@ class _Door(asyncio.Protocol):
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        front.begun(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         made = cast("asyncio.Transport", transport)
+        if self._front.is_shut:
+            made.abort()
+            return
+        self._front.ended(self)
         tls = cast("ssl.SSLObject | None", made.get_extra_info("ssl_object"))
         is_http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
         kind = Http2Connection if is_http2 or self._front.is_http2_only else Http1Connection
         made.set_protocol(kind(self._front, made))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._front.ended(self)
 
 
 def _listening(host: str, port: int) -> list[socket.socket]:
