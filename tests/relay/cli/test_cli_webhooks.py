@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.contract.hooks import about
 from tests.e2e.webhook_receiver import receiving
 from tests.relay.cli.past import during
 from tests.relay.cli.person import enrolled
 from tests.relay.cli.prompt import NO_SUCH_ID, eventually, running
-from tests.relay.simulator import ACME, UMBRELLA, granted
+from tests.relay.simulator import ACME, START, UMBRELLA, granted
 
+from quorumkey.protocol import format_time
+from quorumkey_relay.store.records import WebhookAttempt
+from quorumkey_relay.store.writes import AppendEvent, PutWebhook, SettleWebhookDelivery
 from quorumkey_relay.usecases.commands import WebhookBody
 
 if TYPE_CHECKING:
@@ -137,6 +143,57 @@ def test_the_others_are_told(operator: Operator, webhook: str) -> None:
         told["webhook_id"],
         told["reason"],
     )
+
+
+def test_what_was_sent_is_shown(operator: Operator, webhook: str) -> None:
+    """Each event has its attempts: the status that was answered, or why there was none."""
+    operator.json("webhooks", "disable", webhook, "--yes")  # so that nothing is really sent
+    event = about("r1", at=int(time.time()))
+
+    async def scene(sim: Simulator) -> None:
+        await sim.store.commit((AppendEvent(event, only_for=webhook),))
+        found = await sim.store.webhook_delivery(webhook_id=webhook, event_id=event.id)
+        assert found is not None
+        for status, reason in ((503, None), (None, "timeout")):
+            attempt = WebhookAttempt(
+                at=event.created_at, milliseconds=7, status=status, reason=reason
+            )
+            await sim.store.commit((SettleWebhookDelivery(found[0], attempt),))
+
+    during(operator.data_dir, scene)
+    (shown,) = operator.json("webhooks", "show", webhook)["deliveries"]
+    last = operator("webhooks", "show", webhook).text.splitlines()[-1]
+
+    at = format_time(event.created_at)
+    assert shown.pop("created_at")
+    assert {
+        "event_id": event.id,
+        "type": "mpa.approved",
+        "status": "queued",
+        "attempts": [
+            {"at": at, "status": 503, "duration_ms": 7},
+            {"at": at, "reason": "timeout", "duration_ms": 7},
+        ],
+    } == shown
+    assert [event.id, "mpa.approved", "queued", "2", "timeout"] == [
+        cell for cell in last.split() if not cell.endswith("Z")
+    ]
+
+
+def test_a_webhook_that_fails(operator: Operator, webhook: str) -> None:
+    """The list and the page of a webhook say since when."""
+
+    async def scene(sim: Simulator) -> None:
+        found = sim.store.directory.webhook(webhook)
+        assert found is not None
+        await sim.store.commit((PutWebhook(replace(found, failing_since=START)),))
+
+    during(operator.data_dir, scene)
+
+    since = format_time(START)
+    assert since == operator.json("webhooks", "show", webhook)["failing_since"]
+    assert since in operator("webhooks", "list").text
+    assert since in operator("webhooks", "show", webhook).text
 
 
 # Beside a serving relay
