@@ -67,9 +67,9 @@ class PushStands:
         """A push address of an Android phone."""
         return {"channel": "fcm", "token": fcm_token(behaviour, number, once=once)}
 
-    def webpush(self) -> Json:
+    def webpush(self, behaviour: str = "ok") -> Json:
         """A push address of a browser, newly subscribed."""
-        made = self._post("/webpush/subscriptions", {})
+        made = self._post("/webpush/subscriptions", {"behaviour": behaviour})
         return {"channel": "webpush"} | {
             name: made[name] for name in ("endpoint", "p256dh", "auth")
         }
