@@ -188,6 +188,7 @@ def test_a_receiver_that_comes_back_gets_what_it_missed_in_order(
     assert {call.verified(hook["secret"])["type"] for call in receiver.refused} == {
         "device.enrolled"
     }
+    assert until(lambda: {each["status"] for each in deliveries(acme, hook)} == {"delivered"})
     newest, oldest = deliveries(acme, hook)
     assert ([204], [503, 204]) == (
         [one["status"] for one in newest["attempts"]],
