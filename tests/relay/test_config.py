@@ -371,3 +371,60 @@ def test_production_refuses_test_roots() -> None:
     assert problems_of({}, {**PRODUCTION, "unsafe_test_root": "roots.pem"}) == (
         "In production, unsafe_test_root is not allowed.",
     )
+
+
+APNS = {
+    "apns_key_file": "key.p8",
+    "apns_key_id": "KEY1234567",
+    "apns_team_id": "TEAM123456",
+    "apns_topics": "com.example.approve",
+}
+
+
+def test_the_four_settings_of_apns_start() -> None:
+    """With all four the channel is on, in both environments."""
+    settings = load_settings({}, APNS)
+
+    assert settings.apns_topics == ("com.example.approve",)
+    assert settings.apns_environments == ("production", "sandbox")
+
+
+@pytest.mark.parametrize("missing", list(APNS))
+def test_a_part_of_apns_is_refused(missing: str) -> None:
+    """Three of the four notify nobody: the start says which one is missing."""
+    given = {name: text for name, text in APNS.items() if name != missing}
+    (problem,) = problems_of({}, given)
+
+    assert problem.startswith(f"The channel apns needs {missing} beside ")
+
+
+def test_several_missing_settings_are_one_sentence() -> None:
+    """Whatever is missing is named once, in the order of the table."""
+    assert problems_of({}, {"apns_key_id": "KEY1234567", "apns_client": "aioapns"}) == (
+        "The channel apns needs apns_key_file, apns_team_id and apns_topics beside apns_key_id.",
+    )
+
+
+def test_apns_without_an_environment_is_refused() -> None:
+    """A channel that may send nowhere cannot be meant."""
+    assert problems_of({}, {**APNS, "apns_environments": ""}) == (
+        "apns_environments must name at least one of Apple's environments.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "switch"),
+    [
+        ("apns_client", "aioapns", "apns_key_file"),
+        ("apns_url", "https://localhost:2197", "apns_key_file"),
+        ("fcm_client", "pyfcm", "fcm_service_account"),
+        ("fcm_url", "https://localhost:8443", "fcm_service_account"),
+        ("webpush_key_file", "vapid.pem", "webpush_subject"),
+        ("webpush_services", "push.example.com", "webpush_subject"),
+    ],
+)
+def test_settings_of_a_channel_that_is_off_are_refused(name: str, text: str, switch: str) -> None:
+    """What says how a channel works is no use without what turns it on."""
+    assert problems_of({}, {name: text}) == (
+        f"{name} counts only with {switch}, which turns that channel on.",
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from quorumkey_relay.delivery.transport import TransportFailed
 
@@ -24,7 +24,7 @@ PATH: Final = "/3/device/"
 HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {"apns-push-type": "alert", "apns-priority": "10"}
 )
-#: How long the first push on a connection holds up the others; then they go all the same.
+#: How long the first push on a connection holds up the others; then they open another.
 FIRST_ANSWER_SECONDS: Final = 1.0
 #: A connection on which nothing at all was answered for so long is given up: as long as the
 #: keep-alive waits for its answer.
@@ -68,6 +68,10 @@ class ApnsSender(Protocol):
         ...
 
 
+#: Ends with the first push on a connection: with how that failed, None where it did not.
+_Opening: TypeAlias = "asyncio.Future[TransportFailed | None]"
+
+
 class _Connection:
     """One client, which holds one connection; ``opening`` is there until its first answer."""
 
@@ -75,7 +79,7 @@ class _Connection:
         self.client = client
         self.number = number
         self.is_proven = False
-        self.opening: asyncio.Future[None] | None = None
+        self.opening: _Opening | None = None
         self.answers = 0
 
 
@@ -106,21 +110,19 @@ class HttpSender:
         timeout_seconds: float,
     ) -> Answer:
         """See `ApnsSender`."""
-        connection = self._connections[environment]
+        connection, first = self._connections[environment], None
         if not connection.is_proven:
-            begun = self._monotonic()
-            first = await self._wait_for_first(connection, timeout_seconds)
-            timeout_seconds -= self._monotonic() - begun
-        else:
-            first = None
+            connection, first, timeout_seconds = await self._opened(environment, timeout_seconds)
         answers = connection.answers
         begun = self._monotonic()
         url = self._prefixes[environment] + token
+        failed = None
         try:
             answer = await connection.client.post(
                 url, headers=headers, body=payload, timeout_seconds=timeout_seconds
             )
         except TransportFailed as failure:
+            failed = failure
             self._judge(connection, failure, answers, timeout_seconds)
             if failure.processed is None or failure.reason != "broken":
                 raise
@@ -129,23 +131,39 @@ class HttpSender:
         finally:
             if first is not None:
                 connection.opening = None
-                first.set_result(None)
+                first.set_result(failed)
         connection.answers += 1
         connection.is_proven = True
         return answer
 
-    @staticmethod
-    async def _wait_for_first(
-        connection: _Connection, timeout_seconds: float
-    ) -> asyncio.Future[None] | None:
-        """Wait for the push that goes first; return a future to fulfil for who is that one."""
-        if connection.opening is None:
-            connection.opening = asyncio.get_running_loop().create_future()
-            return connection.opening
-        await asyncio.wait(
-            (connection.opening,), timeout=min(FIRST_ANSWER_SECONDS, timeout_seconds)
-        )
-        return None
+    async def _opened(
+        self, environment: ApnsEnvironment, timeout_seconds: float
+    ) -> tuple[_Connection, _Opening | None, float]:
+        """Return a connection that takes more than one push, or that this push is the first on.
+
+        With a future to fulfil in the latter case, and with the seconds that are left. Where the
+        first push finds nobody there, the others need not try it too; where it is not answered,
+        they leave it alone with that connection. Raises TransportFailed.
+        """
+        deadline = self._monotonic() + timeout_seconds
+        while True:
+            connection = self._connections[environment]
+            if connection.is_proven:
+                return connection, None, timeout_seconds
+            if connection.opening is None:
+                connection.opening = asyncio.get_running_loop().create_future()
+                return connection, connection.opening, timeout_seconds
+            opening = connection.opening
+            await asyncio.wait((opening,), timeout=min(FIRST_ANSWER_SECONDS, timeout_seconds))
+            timeout_seconds = deadline - self._monotonic()
+            if timeout_seconds <= 0:
+                raise TransportFailed("timeout", processed=False)
+            if not opening.done():
+                self._replace(connection)
+            else:
+                failure = opening.result()
+                if failure is not None and failure.reason == "unreachable":
+                    raise TransportFailed(failure.reason, processed=False)
 
     async def _resend(
         self,
