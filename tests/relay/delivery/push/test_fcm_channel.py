@@ -143,6 +143,18 @@ async def test_without_a_token_nothing_is_sent(push: Rig) -> None:
     assert (Retry(None, "token_unavailable"), ()) == (outcome, tuple(push.stand.received))
 
 
+async def test_a_lost_renewal_is_not_a_lost_message(push: Rig) -> None:
+    """Refused, and without a new token: the message has surely not been taken."""
+    await push.send("ok", 1)
+    push.clock.advance(60)
+    push.stand.faults.token_delay_seconds = 60.0
+    sending = asyncio.create_task(push.send("UNAUTHENTICATED"))
+    await push.stand.until(lambda counters: counters.token_requests == 2)
+    push.stand.lose_connections()
+
+    assert Retry(None, "broken") == await sending
+
+
 async def test_an_unknown_account_is_ours(tmp_path: Path) -> None:
     """An assertion under another key is refused: nobody's address is to blame."""
     async with rig(FCM, tmp_path) as push:

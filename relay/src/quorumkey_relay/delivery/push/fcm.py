@@ -139,7 +139,10 @@ class FcmChannel:
             return Retry(None, failure.reason)  # the message itself has not gone out
         answer = await self._post(body, token, timeout_seconds)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            newer = await self._tokens.refused(token)
+            try:
+                newer = await self._tokens.refused(token)
+            except TransportFailed as failure:
+                return Retry(None, failure.reason)  # refused, so Google has not taken it
             if newer is not None:
                 answer = await self._post(body, newer, timeout_seconds)
         return self._noted(reaction_to(answer, now=now))
