@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.observe import logs
-from quorumkey_relay.store.writes import AdvanceRequest, OpenRequest, PutAttestation, PutPairing
+from quorumkey_relay.store.writes import (
+    AdvanceRequest,
+    OpenRequest,
+    PutAttestation,
+    PutDelivery,
+    PutPairing,
+)
 
 if TYPE_CHECKING:
     from quorumkey_relay.domain.model import Terms
@@ -30,6 +36,8 @@ class Journal:
     def heard(self, commit: Commit) -> None:
         """Count and log what has become durable."""
         for write in commit:
+            if isinstance(write, PutDelivery):
+                continue  # by far the most writes, and the delivery log has them
             match write:
                 case OpenRequest(stored=stored):
                     _log_request("request_opened", stored.terms, Status.PENDING)

@@ -17,6 +17,7 @@ from quorumkey_relay.delivery.channel import (
 from quorumkey_relay.delivery.plan import UNANSWERED
 from quorumkey_relay.delivery.schedule import next_try
 from quorumkey_relay.observe import logs
+from quorumkey_relay.store.records import Delivery
 from quorumkey_relay.store.writes import PutDelivery, PutDevice
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.observe.alarms import Alarms
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.store.records import Delivery, DeliveryState
+    from quorumkey_relay.store.records import DeliveryState
     from quorumkey_relay.store.writes import Write
 
 MAX_REASON_CHARS: Final = 64
@@ -143,13 +144,20 @@ class Settlement:
     def _accepted(
         self, job: Job, state: DeliveryState, now: int, monotonic: float
     ) -> tuple[Write, ...]:
-        delivery = replace(
-            job.delivery,
-            state=state,
-            reason=None,
-            attempts=job.delivery.attempts + 1,
+        # By hand: what every message comes to is worth five microseconds.
+        was = job.delivery
+        delivery = Delivery(
+            id=was.id,
+            request_id=was.request_id,
+            device=was.device,
+            channel=was.channel,
+            kind=was.kind,
+            not_after=was.not_after,
+            next_at=was.next_at,
+            created_at=was.created_at,
             changed_at=now,
-            leased_until=0,
+            attempts=was.attempts + 1,
+            state=state,
         )
         self._meter.settled(delivery.channel, state)
         since = job.heard_at

@@ -77,8 +77,8 @@ class RelayKeys:
 
     def current(self, now: int) -> PrivateKey:
         """Return the key that signs at ``now``; raises ``StoreUnavailable`` if it is missing."""
-        due = [key for not_before, key in self._keys if now >= not_before]
-        key = due[-1] if due else self._first
+        due = (key for not_before, key in reversed(self._keys) if now >= not_before)
+        key = next(due, self._first)
         if key is None:
             message = "the relay's key for this moment is missing"
             raise StoreUnavailable(message)

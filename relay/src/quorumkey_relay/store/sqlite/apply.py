@@ -61,7 +61,8 @@ def apply(  # noqa: C901, PLR0911 - one case a kind of write
         ):
             return _tell(write, directory, now)
         case PutDelivery(delivery=delivery):
-            return [delivery_rows.delivery_row(delivery)]
+            number = open_requests.number(delivery.request_id)
+            return [delivery_rows.delivery_row(delivery, number)]
         case KeepAnswer(answer=answer):
             return [rows.answer_row(answer, vault.seal(answer.answer))]
         case PutDevice(device=device):

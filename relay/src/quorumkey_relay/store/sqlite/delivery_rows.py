@@ -43,7 +43,8 @@ _DUE: Final = "state = 'queued' AND next_at <= ? AND leased_until <= ?"
 UPSERT_DELIVERY: Final = (
     "INSERT INTO deliveries (delivery_id, request, device, channel, kind, not_after, next_at,"
     " created_at, changed_at, leased_until, attempts, state, reason)"
-    " VALUES (?, (SELECT id FROM requests WHERE request_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, coalesce(?, (SELECT id FROM requests WHERE request_id = ?)),"
+    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (delivery_id) DO UPDATE SET next_at = excluded.next_at,"
     " changed_at = excluded.changed_at, leased_until = excluded.leased_until,"
     " attempts = excluded.attempts, state = excluded.state, reason = excluded.reason"
@@ -56,12 +57,13 @@ RELEASE_DELIVERIES: Final = (
 )
 
 
-def delivery_row(delivery: Delivery) -> Statement:
-    """Return the statement that stores a delivery."""
+def delivery_row(delivery: Delivery, number: int | None) -> Statement:
+    """Return the statement that stores a delivery; ``number`` is its request's row, if known."""
     return (
         UPSERT_DELIVERY,
         (
             delivery.id,
+            number,
             delivery.request_id,
             delivery.device,
             delivery.channel,

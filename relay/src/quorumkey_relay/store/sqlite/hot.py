@@ -183,6 +183,11 @@ class OpenRequests:
         """Return a pending or recently finished request."""
         return self._pending.get(request_id) or self._recent.get(request_id)
 
+    def number(self, request_id: str) -> int | None:
+        """Return the row number of a pending or recently finished request."""
+        slot = self._pending.get(request_id) or self._recent.get(request_id)
+        return None if slot is None else slot.number
+
     def pending(self, request_id: str) -> Stored | None:
         """Return a pending request."""
         slot = self._pending.get(request_id)
