@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from cryptography import x509
@@ -65,6 +67,9 @@ class Answer:
     body: bytes = field(repr=False)
 
 
+_SUCCESS: Final = Answer(HTTPStatus.OK, MappingProxyType({}), b"")
+
+
 class TransportFailed(Exception):  # noqa: N818 - says what happened, as the outcomes do
     """There is no answer.
 
@@ -87,9 +92,13 @@ class HttpClient:
     itself: with its answer, or at its timeout.
     """
 
-    def __init__(self, client: Client) -> None:
-        """Use ``client``, which belongs to this object from now on."""
+    def __init__(self, client: Client, *, skims_success: bool = False) -> None:
+        """Use ``client``, which belongs to this object from now on.
+
+        With ``skims_success`` the status is all that is looked at in an answer 200.
+        """
         self._client = client
+        self._skims_success = skims_success
         self._calls = 0
         self._is_retired = False
 
@@ -109,6 +118,8 @@ class HttpClient:
             if timeout_seconds != DEFAULT_TIMEOUT_SECONDS:
                 request.timeout(timedelta(seconds=timeout_seconds))
             async with request.build_streamed() as response:
+                if self._skims_success and response.status == HTTPStatus.OK:
+                    return _SUCCESS
                 chunk = await response.body_reader.read(MAX_ANSWER_BYTES)
                 text = await _rest(response.body_reader, bytes(chunk)) if chunk else b""
                 return Answer(response.status, response.headers, text)
@@ -157,11 +168,16 @@ def _failure(error: Exception) -> TransportFailed:
     return TransportFailed("broken", processed=False if is_unprocessed else None)
 
 
-def http2_client(*, roots: bytes | None, headers: Mapping[str, str] | None = None) -> HttpClient:
+def http2_client(
+    *,
+    roots: bytes | None,
+    headers: Mapping[str, str] | None = None,
+    skims_success: bool = False,
+) -> HttpClient:
     """Return a client for push services: HTTP/2 from the first byte, kept open while idle.
 
     ``roots`` are certificates in PEM that count beside the public ones, ``headers`` what every
-    request has.
+    request has; ``skims_success`` as for `HttpClient`.
     """
     builder = (
         _builder(roots)
@@ -172,7 +188,7 @@ def http2_client(*, roots: bytes | None, headers: Mapping[str, str] | None = Non
         .http2_keep_alive_timeout(timedelta(seconds=KEEP_ALIVE_TIMEOUT_SECONDS))
         .http2_keep_alive_while_idle(enabled=True)
     )
-    return HttpClient(builder.build())
+    return HttpClient(builder.build(), skims_success=skims_success)
 
 
 def pinned_client(*, host: str, address: str, roots: bytes | None) -> HttpClient:

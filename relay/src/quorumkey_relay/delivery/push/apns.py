@@ -307,5 +307,5 @@ def _sender(settings: Settings, clock: Clock) -> ApnsSender:
     roots = extra_roots(settings.ca_file)
     if settings.apns_client == "aioapns":
         return AioapnsSender(urls, roots=roots)
-    connect = partial(http2_client, roots=roots, headers=HEADERS)
+    connect = partial(http2_client, roots=roots, headers=HEADERS, skims_success=True)
     return HttpSender(urls, connect, monotonic=clock.monotonic)
