@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -31,7 +30,7 @@ from quorumkey_relay.delivery.transport import TransportFailed, extra_roots, htt
 from quorumkey_relay.option_table import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from quorumkey.protocol import PushAddress
     from quorumkey_relay.clock import Clock
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "fcm"
 SEND_TIMEOUT_SECONDS: Final = 10.0
-#: For everything: a new access token, and the message again.
+#: Later than this after the first try began, the message does not go out again.
 TOTAL_SECONDS: Final = 20.0
 #: Who sends to a phone of another Firebase project has the wrong account, or the app has.
 OTHER_PROJECT: Final = (
@@ -127,12 +126,12 @@ class FcmChannel:
             return Rejected("too_late")
         body = fcm_message(message, address.token, now)
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
-                return await self._send(body, now, min(SEND_TIMEOUT_SECONDS, seconds_left))
-        except (TimeoutError, TokenRefused, TokenUnavailable, TransportFailed) as failure:
+            return await self._send(body, now, min(SEND_TIMEOUT_SECONDS, seconds_left))
+        except (TokenRefused, TokenUnavailable, TransportFailed) as failure:
             return _failed(failure)
 
     async def _send(self, body: bytes, now: int, timeout_seconds: float) -> Outcome:
+        begun = self._clock.monotonic()
         try:
             token = await self._tokens.current()
         except TransportFailed as failure:
@@ -143,8 +142,9 @@ class FcmChannel:
                 newer = await self._tokens.refused(token)
             except TransportFailed as failure:
                 return Retry(None, failure.reason)  # refused, so Google has not taken it
-            if newer is not None:
-                answer = await self._post(body, newer, timeout_seconds)
+            seconds_left = begun + TOTAL_SECONDS - self._clock.monotonic()
+            if newer is not None and seconds_left > 0:
+                answer = await self._post(body, newer, min(timeout_seconds, seconds_left))
         return self._noted(reaction_to(answer, now=now))
 
     async def close(self) -> None:
@@ -152,9 +152,9 @@ class FcmChannel:
         await self._tokens.close()
         await self._client.close()
 
-    async def _post(self, body: bytes, authorization: str, timeout_seconds: float) -> Answer:
+    def _post(self, body: bytes, authorization: str, timeout_seconds: float) -> Awaitable[Answer]:
         headers = {"authorization": authorization, "content-type": "application/json"}
-        return await self._client.post(
+        return self._client.post(
             self._url, headers=headers, body=body, timeout_seconds=timeout_seconds
         )
 
@@ -168,7 +168,7 @@ class FcmChannel:
         return outcome
 
 
-def _failed(failure: TimeoutError | TokenRefused | TokenUnavailable | TransportFailed) -> Outcome:
+def _failed(failure: TokenRefused | TokenUnavailable | TransportFailed) -> Outcome:
     match failure:
         case TokenRefused():
             return Misconfigured(f"token_{failure.reason}")
@@ -176,5 +176,3 @@ def _failed(failure: TimeoutError | TokenRefused | TokenUnavailable | TransportF
             return Retry(None, "token_unavailable")
         case TransportFailed():
             return unanswered(failure)
-        case TimeoutError():
-            return Retry(None, "timeout", ambiguous=True)

@@ -32,29 +32,24 @@ class ReconnectingClient:
         self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
     ) -> Answer:
         """Send one request, and again what surely was not processed; see `HttpClient`."""
-        for _ in range(MAX_RESENDS):
+        resends = 0
+        while True:
+            client, answers = self._client, self._answers
             try:
-                return await self._post(url, headers, body, timeout_seconds)
+                answer = await client.post(
+                    url, headers=headers, body=body, timeout_seconds=timeout_seconds
+                )
             except TransportFailed as failure:
-                if failure.reason != "broken" or failure.processed is None:
+                is_silent = answers == self._answers and timeout_seconds >= DEAD_AFTER_SECONDS
+                if failure.reason == "timeout" and is_silent and client is self._client:
+                    self._replace(client)
+                is_turned_back = failure.reason == "broken" and failure.processed is False
+                if not is_turned_back or resends == MAX_RESENDS:
                     raise
-        return await self._post(url, headers, body, timeout_seconds)
-
-    async def _post(
-        self, url: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
-    ) -> Answer:
-        client, answers = self._client, self._answers
-        try:
-            answer = await client.post(
-                url, headers=headers, body=body, timeout_seconds=timeout_seconds
-            )
-        except TransportFailed as failure:
-            is_silent = answers == self._answers and timeout_seconds >= DEAD_AFTER_SECONDS
-            if failure.reason == "timeout" and is_silent and client is self._client:
-                self._replace(client)
-            raise
-        self._answers += 1
-        return answer
+            else:
+                self._answers += 1
+                return answer
+            resends += 1
 
     def _replace(self, old: HttpClient) -> None:
         self._client = self._connect()
