@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from tests.contract.material import event
 from tests.relay.delivery.receiver import OK, answer, receiving
 from tests.relay.delivery.webhook_sending import DELIVERY, SECRET, WEBHOOK, sending
 from tests.relay.simulator import START
@@ -53,6 +54,37 @@ async def test_a_slow_endpoint_delays_no_other(backend: SqliteBackend, store: Sq
             set(await post.states(free)),
         )
         assert (300, 300) == (len(slow.received), len(quick.received))
+
+
+async def test_many_slow_endpoints_with_queues_delay_no_other(
+    backend: SqliteBackend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is claimed for endpoints that hang does not take all that may be claimed."""
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT", 64)
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_PER_ENDPOINT", 6)
+    monkeypatch.setattr(module, "CLAIM_LIMIT", 32)
+    release = asyncio.Event()
+
+    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(OK)
+
+    async with receiving() as slow, receiving() as quick:
+        slow.by_hand = hold
+        post = sending(backend, store)
+        for _ in range(8):
+            await post.webhook(slow.url, events=("mpa.approved",))
+        await post.webhook(quick.url, events=("mpa.timeout",))
+        await post.happen(*(f"r{number}" for number in range(20)))
+        await slow.got(8)
+        await post.append(replace(event(created_at=START), type="mpa.timeout", subject="r20"))
+
+        await quick.got(1)
+        tried = list(post.counts.tried)
+        release.set()
+        await post.settle()
+
+    assert "failed" not in tried  # none of those that hang has run out of time yet
 
 
 async def test_an_endpoint_that_fails_gets_few_at_once(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 DAY = 86_400
+HOUR = 3_600
 
 
 async def test_a_failed_attempt_is_repeated_by_the_schedule(
@@ -151,6 +152,46 @@ async def test_who_asks_to_wait_is_left_alone(backend: SqliteBackend, store: Sql
         assert (1, ["delivered"] * 2) == (early, await post.states(webhook))
 
 
+async def test_it_is_left_alone_no_longer_than_it_asked(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """However late the next try of the event that it refused, other events wait a second only."""
+    async with receiving() as receiver:
+        receiver.answers = [answer(500)] * 9 + [answer(503, "retry-after: 1"), OK]
+        post = sending(backend, store)
+        webhook = await post.webhook(receiver.url)
+        await post.happen("r1")
+        await post.sender.idle()
+        for _ in range(9):
+            ((delivery, _attempts),) = await post.log(webhook)
+            backend.clock.advance(delivery.next_at - backend.clock.now())
+            await post.settle()
+        ((delivery, _attempts),) = await post.log(webhook)
+        wait = delivery.next_at - backend.clock.now()
+        await post.happen("r2")
+        backend.clock.advance(1)
+        await post.settle()
+
+        assert (HOUR // 2, ["queued", "delivered"]) == (wait, await post.states(webhook))
+
+
+async def test_who_asks_for_a_call_gets_it_at_once(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """A re-send goes out though the endpoint has asked for an hour."""
+    async with receiving() as receiver:
+        receiver.answers = [answer(429, "retry-after: 3600"), OK]
+        post = sending(backend, store)
+        webhook = await post.webhook(receiver.url)
+        (event_id,) = await post.happen("r1")
+        await post.sender.idle()
+        until = START + DAY
+        await store.commit((QueueWebhookDelivery(webhook.webhook_id, event_id, START, until),))
+        await post.sender.idle()
+
+        assert ["delivered"] == await post.states(webhook)
+
+
 async def test_an_endpoint_that_is_not_there_is_tried_again(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:
@@ -243,15 +284,16 @@ async def test_five_days_of_failure_disable_it(backend: SqliteBackend, store: Sq
         await post.webhook(other.url, events=("webhook.disabled",))
         await post.happen("r1")
         await post.sender.idle()
-        backend.clock.advance(5 * DAY - 1)
+        backend.clock.advance(5 * DAY - HOUR - 1)
         await post.happen("r2")
         await post.sender.idle()
+        backend.clock.advance(HOUR)
+        await post.settle()
         before = post.now(webhook).status
-        backend.clock.advance(1)
-        await post.happen("r3")
-        await post.sender.idle()
+        backend.clock.advance(10)
+        await post.settle()
         tries = len(receiver.received)
-        await post.happen("r4")
+        await post.happen("r3")
         await post.settle()
 
     assert ("active", "disabled", "failing") == (
@@ -267,6 +309,28 @@ async def test_five_days_of_failure_disable_it(backend: SqliteBackend, store: Sq
         said["webhook_id"],
         said["reason"],
     )
+
+
+async def test_a_failure_after_days_without_events_does_not_disable_it(
+    backend: SqliteBackend, store: SqliteStore
+) -> None:
+    """Between two failures with nothing to answer it was not failing; it has an hour to recover."""
+    async with receiving() as receiver:
+        receiver.answers = [answer(500)]
+        post = sending(backend, store)
+        webhook = await post.webhook(receiver.url)
+        await post.happen("r1")
+        await post.sender.idle()
+        backend.clock.advance(9 * DAY)
+        await post.happen("r2")
+        await post.sender.idle()
+        backend.clock.advance(HOUR - 1)
+        await post.settle()
+        at_first = post.now(webhook).status
+        backend.clock.advance(HOUR)
+        await post.settle()
+
+    assert ("active", "disabled") == (at_first, post.now(webhook).status)
 
 
 async def test_gone_disables_it_at_once(backend: SqliteBackend, store: SqliteStore) -> None:

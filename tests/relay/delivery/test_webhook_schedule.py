@@ -16,6 +16,7 @@ from quorumkey_relay.store.records import WebhookAttempt
 
 NOW = START
 DAY = 86_400
+HOUR = 3_600
 ATTEMPT = WebhookAttempt(at=NOW, milliseconds=1, status=None, reason="timeout")
 FAILED = Tried(ATTEMPT, "failed")
 DELIVERED = Tried(ATTEMPT, "delivered")
@@ -101,29 +102,36 @@ def test_what_a_status_means(status: int, verdict: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "tried", "now", "expected"),
+    ("since", "tried", "queued", "expected"),
     [
-        (None, DELIVERED, NOW, None),
-        (NOW - 9, DELIVERED, NOW, None),
-        (None, FAILED, NOW, NOW),
-        (NOW - 9, FAILED, NOW, NOW - 9),
-        (NOW - DAY + 1, FAILED, NOW, NOW - DAY + 1),
-        (NOW - DAY, FAILED, NOW, "failing"),
-        (None, GONE, NOW, "gone"),
+        (None, DELIVERED, HOUR, None),
+        (9, DELIVERED, HOUR, None),
+        (None, FAILED, HOUR, 0),
+        (9, FAILED, HOUR, 9),
+        (DAY - 1, FAILED, HOUR, DAY - 1),
+        (DAY, FAILED, HOUR, "failing"),
+        (DAY, FAILED, HOUR - 1, DAY),
+        (9 * DAY, FAILED, 0, 9 * DAY),
+        (None, GONE, 0, "gone"),
     ],
-    ids=["well", "recovered", "first", "again", "nearly", "too-long", "gone"],
+    ids=["well", "recovered", "first", "again", "nearly", "too-long", "new", "idle", "gone"],
 )
 def test_what_an_attempt_makes_of_a_webhook(
-    since: int | None, tried: Tried, now: int, expected: int | str | None
+    since: int | None, tried: Tried, queued: int, expected: int | str | None
 ) -> None:
-    """The first failure since a success is remembered; too long after it nothing more is sent."""
-    webhook = replace(WEBHOOK, failing_since=since)
+    """It is disabled if it has failed too long, and for an hour of what is tried now as well."""
+    webhook = replace(WEBHOOK, failing_since=None if since is None else NOW - since)
+    delivery = replace(DELIVERY, not_after=NOW - queued + DAY)
 
-    found = judged(webhook, tried, now=now, disable_seconds=DAY)
+    found = judged(webhook, delivery, tried, now=NOW, disable_seconds=DAY)
 
-    assert expected == (found if isinstance(found, str) else found.failing_since)
+    if not isinstance(found, str):
+        since = found.failing_since
+        assert expected == (None if since is None else NOW - since)
+        return
+    assert expected == found
 
 
 def test_an_unchanged_webhook_is_the_same_object() -> None:
     """So that whoever asks can tell that there is nothing to write."""
-    assert WEBHOOK is judged(WEBHOOK, DELIVERED, now=NOW, disable_seconds=DAY)
+    assert WEBHOOK is judged(WEBHOOK, DELIVERY, DELIVERED, now=NOW, disable_seconds=DAY)

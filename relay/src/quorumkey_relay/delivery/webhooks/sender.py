@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from quorumkey_relay.delivery.egress_url import host_of
 from quorumkey_relay.delivery.webhooks.attempt import ATTEMPT_TIMEOUT_SECONDS, try_once
+from quorumkey_relay.delivery.webhooks.schedule import MAX_DELAY_SECONDS
 from quorumkey_relay.delivery.webhooks.verdicts import judged, settled
 from quorumkey_relay.observe import logs
 from quorumkey_relay.store.protocol import StoreUnavailable
@@ -44,6 +45,9 @@ MAX_IN_FLIGHT_PER_ENDPOINT: Final = 32
 #: To one that fails, and to any while half of all that may be in flight are.
 FEW_IN_FLIGHT_PER_ENDPOINT: Final = 4
 CLAIM_LIMIT: Final = 500
+#: While half of all that may be in flight is claimed. The store gives no endpoint more than a
+#: quarter, so a dozen that hang with queues behind them leave room for everybody else.
+CROWDED_CLAIM_LIMIT: Final = 4 * FEW_IN_FLIGHT_PER_ENDPOINT
 #: A look for work that finds little is followed by a pause of so many times its own length, so
 #: that looking through the queues of a thousand endpoints leaves the relay time for its calls.
 PAUSE_PER_LOOK: Final = 4
@@ -130,6 +134,12 @@ class WebhookSender:
         """Take in a durable commit: the hot path."""
         if any(self._makes_work(write) for write in commit):
             self._wake()
+        for write in commit:
+            # Who asks for a call now knows better than what the endpoint said before.
+            if isinstance(write, QueueWebhookDelivery):
+                self._paused.pop(write.webhook_id, None)
+            elif isinstance(write, AppendEvent) and write.only_for is not None:
+                self._paused.pop(write.only_for, None)
 
     def _makes_work(self, write: Write) -> bool:
         match write:
@@ -205,13 +215,14 @@ class WebhookSender:
             room = MAX_IN_FLIGHT - sum(one.held for one in self._endpoints.values())
             if room <= 0 or self._is_draining:
                 return  # the next send that ends looks again
+            is_crowded = room <= MAX_IN_FLIGHT // 2
             now, began = self._clock.now(), loop.time()
             try:
                 claimed = await self._store.claim_webhook_deliveries(
                     now=now,
                     lease_seconds=LEASE_SECONDS,
-                    limit=min(CLAIM_LIMIT, room),
-                    busy=self._busy(now),
+                    limit=min(CROWDED_CLAIM_LIMIT if is_crowded else CLAIM_LIMIT, room),
+                    busy=self._busy(now, is_crowded=is_crowded),
                 )
             except StoreUnavailable:
                 return  # the scanner looks again
@@ -227,10 +238,14 @@ class WebhookSender:
                 self._fill(webhook_id)
             self._has_news |= bool(claimed)
 
-    def _busy(self, now: int) -> set[str]:
+    def _busy(self, now: int, *, is_crowded: bool) -> set[str]:
         """Return the webhooks that get nothing now."""
         self._paused = {name: until for name, until in self._paused.items() if until > now}
-        busy = {name for name, one in self._endpoints.items() if one.held >= self._limit(name)}
+        busy = {
+            name
+            for name, one in self._endpoints.items()
+            if one.held >= (FEW_IN_FLIGHT_PER_ENDPOINT if is_crowded else self._limit(name))
+        }
         return busy | self._paused.keys()
 
     def _limit(self, webhook_id: str) -> int:
@@ -306,15 +321,19 @@ class WebhookSender:
         if tried.verdict != "delivered":
             _log_failure(webhook, after, tried)
             if tried.wait_seconds is not None:
-                self._paused[delivery.webhook_id] = after.next_at
-        change = () if webhook is None else self._change(webhook, tried, now)
+                # Only for what it asked: the event's own next try may be much later.
+                wait = min(tried.wait_seconds, MAX_DELAY_SECONDS)
+                self._paused[delivery.webhook_id] = now + wait
+        change = () if webhook is None else self._change(webhook, delivery, tried, now)
         await self._store.commit((SettleWebhookDelivery(after, tried.attempt), *change))
 
-    def _change(self, webhook: Webhook, tried: Tried, now: int) -> Commit:
+    def _change(
+        self, webhook: Webhook, delivery: WebhookDelivery, tried: Tried, now: int
+    ) -> Commit:
         """Return what an attempt changes of its webhook, as that is now."""
         if webhook.status != "active":
             return ()
-        after = judged(webhook, tried, now=now, disable_seconds=self._disable_seconds)
+        after = judged(webhook, delivery, tried, now=now, disable_seconds=self._disable_seconds)
         if after is webhook:
             return ()
         if not isinstance(after, str):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from quorumkey_relay.delivery.webhooks.schedule import next_attempt
+from quorumkey_relay.store.records import WEBHOOK_DELIVERY_SECONDS
 
 if TYPE_CHECKING:
     from quorumkey_relay.store.records import Webhook, WebhookAttempt, WebhookDelivery
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 Verdict = Literal["delivered", "failed", "gone"]
 #: Why a webhook is disabled without anybody having asked for it.
 DisabledReason = Literal["failing", "gone"]
+
+#: So long must an event have been tried in vain before its failure may disable its webhook. One
+#: failed try a week is no outage: between the two an endpoint may have had nothing to answer.
+LEAST_FAILING_SECONDS: Final = 3_600
 
 _OK: Final = range(200, 300)
 _GONE: Final = 410
@@ -53,12 +58,13 @@ def settled(delivery: WebhookDelivery, tried: Tried, *, now: int, jitter: float)
 
 
 def judged(
-    webhook: Webhook, tried: Tried, *, now: int, disable_seconds: int
+    webhook: Webhook, delivery: WebhookDelivery, tried: Tried, *, now: int, disable_seconds: int
 ) -> Webhook | DisabledReason:
-    """Return a webhook after an attempt, or why it is to be disabled.
+    """Return a webhook after an attempt at ``delivery``, or why it is to be disabled.
 
     ``failing_since`` is when the first attempt failed since the last success. An endpoint that
-    has failed for ``disable_seconds``, and one that answers 410, gets nothing any more.
+    has failed for ``disable_seconds``, and for ``LEAST_FAILING_SECONDS`` of this delivery's own
+    day, gets nothing any more; nor does one that answers 410.
     """
     if tried.verdict == "delivered":
         return webhook if webhook.failing_since is None else replace(webhook, failing_since=None)
@@ -66,4 +72,6 @@ def judged(
         return "gone"
     if webhook.failing_since is None:
         return replace(webhook, failing_since=now)
-    return "failing" if now - webhook.failing_since >= disable_seconds else webhook
+    began = delivery.not_after - WEBHOOK_DELIVERY_SECONDS
+    is_long = now - webhook.failing_since >= disable_seconds
+    return "failing" if is_long and now - began >= LEAST_FAILING_SECONDS else webhook
