@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from tests.contract.push_rigs import APNS, Rig, rig
@@ -22,8 +23,10 @@ from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.standins import apns_token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
+
+    Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 pytestmark = pytest.mark.anyio
@@ -186,31 +189,52 @@ async def test_no_failure_shows_the_address(apple: Rig, client: HttpClient) -> N
     assert apns_token("close") not in text
 
 
+@asynccontextmanager
+async def serving(handle: Handler) -> AsyncGenerator[int, None]:
+    """A plain server on loopback, by its port; what it still does ends with the block."""
+    tasks: set[asyncio.Future[None]] = set()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.ensure_future(handle(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_answers_are_read_to_a_limit() -> None:
     """Of an endless answer no more than the limit is kept."""
-    server = await asyncio.start_server(_endless, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     client = pinned_client(host="localhost", address="127.0.0.1", roots=None)
-
-    answer = await client.post(
-        f"http://localhost:{port}/", headers={}, body=b"", timeout_seconds=5.0
-    )
+    async with serving(_endless) as port:
+        answer = await client.post(
+            f"http://localhost:{port}/", headers={}, body=b"", timeout_seconds=5.0
+        )
+        await client.close()
 
     assert (200, MAX_ANSWER_BYTES) == (answer.status, len(answer.body))
-    await client.close()
-    server.close()
 
 
 async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
     writer.write(b"x" * 500_000)
-    await reader.read()
-    writer.close()
+    await _until_closed(reader, writer)
+
+
+async def _until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        await reader.read()
+    finally:
+        writer.transport.abort()
 
 
 async def test_redirects_are_not_followed() -> None:
-    """An answer that sends elsewhere is the answer, with no header of its own making."""
+    """An answer that sends elsewhere is the answer; cookies and referers are not kept."""
     seen: list[bytes] = []
 
     async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -221,23 +245,20 @@ async def test_redirects_are_not_followed() -> None:
         )
         seen.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-        await reader.read()
-        writer.close()
+        await _until_closed(reader, writer)
 
-    server = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
-    url = f"http://localhost:{server.sockets[0].getsockname()[1]}/"
     client = pinned_client(host="localhost", address="127.0.0.1", roots=None)
-
-    first = await client.post(url, headers={}, body=b"", timeout_seconds=5.0)
-    second = await client.post(url, headers={}, body=b"", timeout_seconds=5.0)
+    async with serving(elsewhere) as port:
+        url = f"http://localhost:{port}/"
+        first = await client.post(url, headers={}, body=b"", timeout_seconds=5.0)
+        second = await client.post(url, headers={}, body=b"", timeout_seconds=5.0)
+        await client.close()
 
     assert (307, 200) == (first.status, second.status)
     for request in seen:
         lines = request.lower().splitlines()
         assert lines[0] == b"post / http/1.1"
         assert not [one for one in lines if one.startswith((b"cookie", b"referer", b"accept-enc"))]
-    await client.close()
-    server.close()
 
 
 async def test_the_environment_s_proxies_are_not_asked(
@@ -254,17 +275,14 @@ async def test_the_environment_s_proxies_are_not_asked(
 
 async def test_a_pinned_client_asks_no_resolver() -> None:
     """A name that no resolver knows is reached at the address that was given for it."""
-    server = await asyncio.start_server(_endless, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     pinned = pinned_client(host="push.invalid", address="127.0.0.1", roots=None)
-
-    answer = await pinned.post(
-        f"http://push.invalid:{port}/", headers={}, body=b"", timeout_seconds=5.0
-    )
+    async with serving(_endless) as port:
+        answer = await pinned.post(
+            f"http://push.invalid:{port}/", headers={}, body=b"", timeout_seconds=5.0
+        )
+        await pinned.close()
 
     assert answer.status == 200
-    await pinned.close()
-    server.close()
 
 
 async def test_a_pinned_client_wants_its_host_s_certificate(apple: Rig) -> None:
