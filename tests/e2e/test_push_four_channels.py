@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pytest
 from tests.e2e.protocol_client import ok
 from tests.e2e.protocol_stream import streaming, until
 from tests.e2e.push_relay import PushRelay, pushing_relay
 from tests.e2e.push_stands import PushStands, push_stands, request_of
+from tests.e2e.sdk_relay_process import operate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -45,6 +46,12 @@ class Scene(NamedTuple):
             channel: {state: count for state, count in counts.items() if count}
             for channel, counts in group["channels"].items()
         }
+
+    def reasons(self, request: Json, channel: str) -> set[str]:
+        """Why a request's messages on a channel wait, as the operator is told."""
+        shown = operate("requests", "show", request["request_id"], "--data-dir", self.relay.data)
+        listed = cast("list[Json]", cast("Json", shown)["deliveries"])
+        return {str(one.get("reason")) for one in listed if one["channel"] == channel}
 
     def came(self, channel: str, request: Json) -> int:
         """How many devices a provider has accepted a push for."""
@@ -89,6 +96,7 @@ def test_healthy_channels_deliver_and_the_log_tells_the_truth(scene: Scene) -> N
     assert until(lambda: scene.log(request)["apns"] == {"accepted": HOW_MANY["apns"]})
     assert HOW_MANY["apns"] == scene.came("apns", request)
     assert {"queued": HOW_MANY["fcm"]} == scene.log(request)["fcm"]
+    assert until(lambda: scene.reasons(request, "fcm") == {"unreachable"})
     assert {"sent": HOW_MANY["websocket"]} == scene.log(request)["websocket"]
     assert until(lambda: scene.log(request)["webpush"] == {"accepted": HOW_MANY["webpush"]})
 
