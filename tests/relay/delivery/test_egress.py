@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,12 +19,14 @@ from tests.relay.delivery.egress_parts import (
 from tests.relay.delivery.receiver import answer, certified, receiving
 from tests.relay.simulator import ManualClock
 
-from quorumkey_relay.delivery import egress as module
+from quorumkey_relay.delivery import pinned_clients
 from quorumkey_relay.delivery.egress import Egress, EgressRefused
-from quorumkey_relay.delivery.transport import TransportFailed
+from quorumkey_relay.delivery.transport import TransportFailed, pinned_client
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from quorumkey_relay.delivery.transport import HttpClient
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +130,7 @@ async def test_connections_are_kept() -> None:
 
 async def test_the_clients_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that was not used for the longest time goes first."""
-    monkeypatch.setattr(module, "MAX_CLIENTS", 2)
+    monkeypatch.setattr(pinned_clients, "MAX_CLIENTS", 2)
     hosts = frozenset({"a.test", "b.test", "c.test"})
     routes = Routes()
     async with receiving() as receiver:
@@ -143,6 +147,52 @@ async def test_the_clients_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
     # a, b and c once each, and b again: c had pushed it out.
     assert (6, 4, 4) == (len(receiver.received), receiver.connections, len(routes.called))
+
+
+async def test_a_client_is_made_once_and_off_the_event_loop() -> None:
+    """Of many first calls to a host one makes a client, in a thread beside the loop's."""
+    made_in: list[threading.Thread] = []
+
+    def connect(*, host: str, address: str, roots: bytes | None) -> HttpClient:
+        made_in.append(threading.current_thread())
+        return pinned_client(host=host, address=address, roots=roots)
+
+    async with receiving() as receiver:
+        egress = Egress(
+            clock=ManualClock(),
+            unsafe_hosts=frozenset({"localhost"}),
+            resolve=Names(["127.0.0.1"]),
+            connect=connect,
+        )
+        await asyncio.gather(*(post(egress, receiver.url) for _ in range(20)))
+        await egress.close()
+
+    assert (20, 1) == (len(receiver.received), len(made_in))
+    assert made_in[0] is not threading.current_thread()
+
+
+async def test_a_client_that_takes_too_long_to_make_is_a_timeout() -> None:
+    """The time of a call holds for making its client too; others find it made."""
+    may_go = threading.Event()
+
+    def connect(*, host: str, address: str, roots: bytes | None) -> HttpClient:
+        may_go.wait()
+        return pinned_client(host=host, address=address, roots=roots)
+
+    async with receiving() as receiver:
+        egress = Egress(
+            clock=ManualClock(),
+            unsafe_hosts=frozenset({"localhost"}),
+            resolve=Names(["127.0.0.1"]),
+            connect=connect,
+        )
+        with pytest.raises(TransportFailed, match="timeout") as caught:
+            await post(egress, receiver.url, timeout_seconds=0.2)
+        may_go.set()
+        found = await post(egress, receiver.url)
+        await egress.close()
+
+    assert (False, 200, 1) == (caught.value.processed, found.status, len(receiver.received))
 
 
 # What never is

@@ -12,9 +12,10 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.delivery.egress_url import EgressRefused, Target, read_url
+from quorumkey_relay.delivery.pinned_clients import PinnedClients
 from quorumkey_relay.delivery.public_addresses import refusal_of
 from quorumkey_relay.delivery.resolver import Resolve, SystemResolver
 from quorumkey_relay.delivery.transport import TransportFailed, pinned_client
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.delivery.pinned_clients import Connect
     from quorumkey_relay.delivery.transport import Answer, HttpClient
 
 __all__ = ["Egress", "EgressRefused"]
@@ -34,16 +36,6 @@ FAILED_LOOKUP_SECONDS: Final = 5.0
 MAX_KNOWN_HOSTS: Final = 4_096
 #: How many of a host's addresses are tried for one call; all of them are judged.
 MAX_TRIED_ADDRESSES: Final = 4
-#: A client costs 6 ms to make and 130 kB to keep.
-MAX_CLIENTS: Final = 1_024
-
-
-class Connect(Protocol):
-    """Makes a client that reaches ``host`` at ``address`` and nowhere else."""
-
-    def __call__(self, *, host: str, address: str, roots: bytes | None) -> HttpClient:
-        """Return a client, which is closed by whoever asked for it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +67,10 @@ class Egress:
         """Start without connections."""
         self._clock = clock
         self._unsafe_hosts = unsafe_hosts
-        self._roots = roots
         self._resolve = SystemResolver() if resolve is None else resolve
-        self._connect = connect
+        self._clients = PinnedClients(connect, roots)
         self._known: OrderedDict[str, _Addresses] = OrderedDict()
         self._lookups: dict[str, asyncio.Task[_Addresses]] = {}
-        self._clients: OrderedDict[tuple[str, int, str], HttpClient] = OrderedDict()
-        self._retiring: set[asyncio.Task[None]] = set()
 
     def check_url(self, url: str) -> None:
         """Refuse what no lookup can make good: wrong forms, and addresses that are not public.
@@ -106,11 +95,12 @@ class Egress:
         addresses = await self._addresses(target, timeout_seconds)
         failed = TransportFailed("unreachable", processed=False)
         for address in addresses[:MAX_TRIED_ADDRESSES]:
+            client = await self._client(target, address, deadline)
             remaining = deadline - loop.time()
             if remaining <= 0:
                 raise TransportFailed("timeout", processed=False)
             try:
-                return await self._client(target, address).post(
+                return await client.post(
                     target.url, headers=headers, body=body, timeout_seconds=remaining
                 )
             except TransportFailed as error:
@@ -124,14 +114,14 @@ class Egress:
         """Close every connection; calls under way fail."""
         for lookup in self._lookups.values():
             lookup.cancel()
-        clients = tuple(self._clients.values())
-        self._clients.clear()
-        await asyncio.gather(
-            *(client.close() for client in clients),
-            *self._lookups.values(),
-            *self._retiring,
-            return_exceptions=True,
-        )
+        await asyncio.gather(self._clients.close(), *self._lookups.values(), return_exceptions=True)
+
+    async def _client(self, target: Target, address: str, deadline: float) -> HttpClient:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._clients.get(target.host, target.port, address)
+        except TimeoutError:
+            raise TransportFailed("timeout", processed=False) from None
 
     # Addresses
 
@@ -196,22 +186,3 @@ class Egress:
                 if reason is not None:
                     raise EgressRefused(reason)
         return tuple(str(address) for address in addresses)
-
-    # Connections
-
-    def _client(self, target: Target, address: str) -> HttpClient:
-        key = (target.host, target.port, address)
-        client = self._clients.get(key)
-        if client is None:
-            client = self._connect(host=target.host, address=address, roots=self._roots)
-            self._clients[key] = client
-            if len(self._clients) > MAX_CLIENTS:
-                self._retire(self._clients.popitem(last=False)[1])
-        self._clients.move_to_end(key)
-        return client
-
-    def _retire(self, client: HttpClient) -> None:
-        """Have the client that was not used for the longest time finish its calls and close."""
-        retiring = asyncio.create_task(client.retire())
-        self._retiring.add(retiring)
-        retiring.add_done_callback(self._retiring.discard)
