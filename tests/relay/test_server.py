@@ -44,6 +44,27 @@ def started(data_dir: Path) -> tuple[subprocess.Popen[bytes], int]:
     return process, int(process.stdout.readline())
 
 
+LIMITS = """
+import resource, sys
+from quorumkey_relay.server import allow_open_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+allow_open_files()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.mark.parametrize(("soft", "hard", "expected"), [(256, 512, 512), (512, 512, 512)])
+def test_it_may_open_as_many_files_as_the_system_allows(
+    soft: int, hard: int, expected: int
+) -> None:
+    """The soft limit, which is low on many systems, goes up as far as the hard one."""
+    told = subprocess.run(
+        [sys.executable, "-c", LIMITS, str(soft), str(hard)], capture_output=True, check=True
+    )
+
+    assert f"{expected} {hard}" == told.stdout.decode().strip()
+
+
 def test_an_address_in_use(tmp_path: Path) -> None:
     """A port that somebody listens on is told in a sentence."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

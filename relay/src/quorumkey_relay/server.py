@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import uvicorn
@@ -46,6 +47,11 @@ DRAIN_SECONDS: Final = 2.0
 #: more than this a single look takes tens of milliseconds.
 COLLECT_AFTER: Final = (5_000, 10, 10)
 
+#: Files and sockets that may be open: devices' streams, and 2,048 sends with their kept
+#: connections. Many systems begin with 1,024 and allow far more to who asks; with none left
+#: nobody could connect.
+OPEN_FILES: Final = 65_536
+
 _BACKLOG: Final = 4_096
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -74,6 +80,7 @@ def run(
     ``on_ready`` is called once calls are answered; the service's settings have the bound port.
     """
     logs.configure(settings.log_level, settings.log_format)
+    allow_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, build, on_ready))
 
@@ -150,6 +157,16 @@ def _bound(settings: Settings) -> Generator[socket.socket, None, None]:
             problem = f"{settings.host} port {settings.port} cannot be listened on: {error}."
             raise ConfigError((problem,)) from None
         yield listener
+
+
+def allow_open_files() -> None:
+    """Raise the soft limit of open files to ``OPEN_FILES``, or as far as the hard one allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with suppress(ValueError, OSError):  # macOS allows less than what it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def settle_memory() -> None:
