@@ -112,6 +112,23 @@ def test_a_secret_goes_into_a_file(
     assert SECRET not in done.out
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize("command", ["create", "rotate"])
+def test_a_secret_that_cannot_be_written_is_not_lost(
+    relay: RelayDouble, tmp_path: Path, command: str, flags: tuple[str, ...]
+) -> None:
+    """It is printed, the command fails, and nobody has to rotate again to learn it."""
+    path = tmp_path / "nowhere" / "webhook.secret"
+    relay.script("POST /v1/webhooks", answer(hook(secret=SECRET), 201))
+    relay.script(f"POST {PATH}/rotate", answer(hook(secret=SECRET)))
+    what = ADDRESS if command == "create" else HOOK
+    done = webhook(command, what, "--secret-out", path, *flags)
+
+    assert 1 == done.status
+    assert SECRET in done.out
+    assert f"The file {path} cannot be written" in done.err
+
+
 def test_a_secret_for_programs(relay: RelayDouble) -> None:
     """With --json the webhook and its secret are one object."""
     rotated = hook(secret=SECRET, old_secret_expires_at=TIME)

@@ -10,6 +10,7 @@ import typer
 
 from quorumkey.cli._integrator import HttpHostOption, JsonOption, UrlOption, connect
 from quorumkey.cli._output import Output
+from quorumkey.device.errors import KeyFileError
 from quorumkey.device.keyfile import replace_secret
 from quorumkey.device.visible import visible
 from quorumkey.protocol.encoding import format_time
@@ -26,7 +27,9 @@ EventArgument = Annotated[str, typer.Argument(metavar="EVENT", help="The event's
 SecretOutOption = Annotated[
     Path | None,
     typer.Option(
-        "--secret-out", metavar="FILE", help="Write the secret here, mode 0600; default: print it."
+        "--secret-out",
+        metavar="FILE",
+        help="Write the secret here, mode 0600; default, and where it cannot be written: print it.",
     ),
 ]
 
@@ -274,10 +277,16 @@ def resend(
 
 def _show_created(out: Output, created: CreatedWebhook, secret_out: Path | None) -> None:
     value = _json(created.webhook)
+    unwritten: KeyFileError | None = None
+    if secret_out is not None:
+        try:
+            replace_secret(secret_out, created.secret.encode() + b"\n")
+        except KeyFileError as error:
+            # The relay shows it this once, and another rotation would end the one in use.
+            unwritten, secret_out = error, None
     if secret_out is None:
         value["secret"] = created.secret
     else:
-        replace_secret(secret_out, created.secret.encode() + b"\n")
         value["secret_out"] = str(secret_out)
     out.json(value)
     _show(out, created.webhook)
@@ -286,6 +295,8 @@ def _show_created(out: Output, created: CreatedWebhook, secret_out: Path | None)
         out.line("Store the secret where the receiver reads it: it is not shown again.")
     else:
         out.line(f"The secret is in {secret_out}: it is not shown again.")
+    if unwritten is not None:
+        raise unwritten
 
 
 def _show(out: Output, webhook: Webhook) -> None:
