@@ -3,7 +3,8 @@
 The environment holds the settings that ``quorumkey-relay stand-ins`` printed. Each line of
 standard input is a number of pushes; for each the process answers a line of JSON with
 ``seconds`` and ``cpu_seconds``, user and system time of all its threads. What is pushed is made
-beforehand; what is timed is what a sender does with it.
+beforehand; what is timed is what a sender does with it. Every sender has what the relay gives its
+own: uvloop where it is asynchronous, and the relay's settings of the garbage collector.
 
 * ``apns``: the relay's own channel;
 * ``aioapns`` and ``httpx``: those libraries as their own pages show them, with the same payload;
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import importlib
 import json
 import os
@@ -36,6 +36,7 @@ from quorumkey_relay.config import load_settings
 from quorumkey_relay.delivery.channel import Accepted
 from quorumkey_relay.delivery.egress import Egress
 from quorumkey_relay.option_table import ENVIRONMENT_PREFIX
+from quorumkey_relay.server import settle_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -277,7 +278,7 @@ KINDS: Final[dict[str, Callable[[Settings], Pusher]]] = {
 
 def timed(pusher: Pusher, messages: Sequence[Pushed]) -> dict[str, float]:
     """Send and say what it took."""
-    gc.collect()
+    settle_memory()
     worked, started = _cpu_seconds(), time.perf_counter()
     pusher.push(messages)
     return {
