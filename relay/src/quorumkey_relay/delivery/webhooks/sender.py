@@ -116,7 +116,8 @@ class WebhookSender:
         self._disable_seconds = disable_days * SECONDS_PER_DAY
         self._meter = meter
         self._endpoints: dict[str, _Endpoint] = {}
-        self._paused: dict[str, int] = {}  # until when an endpoint asked to be left alone
+        # Until when, of the monotonic clock, an endpoint asked to be left alone.
+        self._paused: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._has_news = False
@@ -222,7 +223,7 @@ class WebhookSender:
                     now=now,
                     lease_seconds=LEASE_SECONDS,
                     limit=min(CROWDED_CLAIM_LIMIT if is_crowded else CLAIM_LIMIT, room),
-                    busy=self._busy(now, is_crowded=is_crowded),
+                    busy=self._busy(is_crowded=is_crowded),
                 )
             except StoreUnavailable:
                 return  # the scanner looks again
@@ -238,8 +239,9 @@ class WebhookSender:
                 self._fill(webhook_id)
             self._has_news |= bool(claimed)
 
-    def _busy(self, now: int, *, is_crowded: bool) -> set[str]:
+    def _busy(self, *, is_crowded: bool) -> set[str]:
         """Return the webhooks that get nothing now."""
+        now = self._clock.monotonic()
         self._paused = {name: until for name, until in self._paused.items() if until > now}
         busy = {
             name
@@ -290,9 +292,8 @@ class WebhookSender:
         webhook = self._store.directory.webhook(delivery.webhook_id)
         if webhook is None:
             return
-        now = self._clock.now()
-        is_late = now + ATTEMPT_TIMEOUT_SECONDS >= delivery.leased_until
-        is_paused = self._paused.get(delivery.webhook_id, now) > now
+        is_late = self._clock.now() + ATTEMPT_TIMEOUT_SECONDS >= delivery.leased_until
+        is_paused = self._paused.get(delivery.webhook_id, 0) > self._clock.monotonic()
         if webhook.status != "active" or is_late or is_paused:
             await self._give_back(delivery)
             return
@@ -323,7 +324,7 @@ class WebhookSender:
             if tried.wait_seconds is not None:
                 # Only for what it asked: the event's own next try may be much later.
                 wait = min(tried.wait_seconds, MAX_DELAY_SECONDS)
-                self._paused[delivery.webhook_id] = now + wait
+                self._paused[delivery.webhook_id] = self._clock.monotonic() + wait
         change = () if webhook is None else self._change(webhook, delivery, tried, now)
         await self._store.commit((SettleWebhookDelivery(after, tried.attempt), *change))
 
