@@ -68,18 +68,22 @@ async def test_the_log_goes_on_when_it_is_sent_again(store: Store) -> None:
     assert [(START, 500), (START + 5, 200)] == [(one.at, one.status) for one in found[1]]
 
 
-async def test_queued_again_during_its_last_try_it_is_tried_again(store: Store) -> None:
-    """That try's failure does not end what somebody has just asked for."""
+@pytest.mark.parametrize("state", ["failed", "queued"])
+async def test_queued_again_during_a_try_it_is_tried_again_at_once(
+    store: Store, state: WebhookDeliveryState
+) -> None:
+    """That try's failure neither ends nor puts off what somebody has just asked for."""
     webhook = await hooked(store)
     (event_id,) = await happen(store, about("r1"))
-    last_try = await claim_one(store)
+    this_try = await claim_one(store)
     await store.commit(
         (QueueWebhookDelivery(webhook.webhook_id, event_id, START + 1, START + 1 + DAY_SECONDS),)
     )
 
-    await settle(store, last_try, "failed", at=START + 2)
+    await settle(store, this_try, state, at=START + 2, next_at=START + 3_600)
 
-    assert event_id == (await claim_one(store, now=START + 2)).event_id
+    again = await claim_one(store, now=START + 2)
+    assert (event_id, 0) == (again.event_id, again.attempts)
 
 
 async def test_what_has_arrived_stays_so(store: Store) -> None:

@@ -75,13 +75,15 @@ QUEUE_AGAIN: Final = (
     "UPDATE webhook_deliveries SET state = 'queued', next_at = ?3, not_after = ?4, attempts = 0"
     f" WHERE {_THIS}"
 )
-# Whoever queued it again while it was being tried wants it tried again. One that arrived stays so,
-# whatever another try comes to; and a try whose lease has ended says nothing of the one after it.
+# Whoever queued it again while it was being tried wants it tried again, at once. One that arrived
+# stays so, whatever another try comes to; and a try whose lease has ended says nothing of the one
+# after it.
+_ASKED_AGAIN: Final = "?3 <> 'delivered' AND not_after > ?6"
 SETTLE: Final = (
     "UPDATE webhook_deliveries SET leased_until = 0,"
-    " state = CASE WHEN ?3 = 'failed' AND not_after > ?6 THEN 'queued' ELSE ?3 END,"
-    " next_at = CASE WHEN ?3 = 'failed' THEN next_at ELSE ?4 END,"
-    " attempts = CASE WHEN ?3 = 'failed' AND not_after > ?6 THEN attempts ELSE ?5 END"
+    f" state = CASE WHEN {_ASKED_AGAIN} THEN 'queued' ELSE ?3 END,"
+    f" next_at = CASE WHEN {_ASKED_AGAIN} THEN next_at ELSE ?4 END,"
+    f" attempts = CASE WHEN {_ASKED_AGAIN} THEN attempts ELSE ?5 END"
     f" WHERE {_THIS} AND (?3 = 'delivered'"
     " OR (state = 'queued' AND leased_until = ?7))"
 )
