@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from socket import EAI_AGAIN, EAI_NONAME, gaierror
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,6 +151,77 @@ async def test_a_lookup_that_does_not_end_is_a_timeout() -> None:
     await egress.close()
 
     assert ("timeout", False) == (caught.value.reason, caught.value.processed)
+
+
+async def test_addresses_are_called_on_while_no_newer_answer_comes() -> None:
+    """A resolver that says "try again" silences no host that was judged in the last hour."""
+    asked: list[str] = []
+
+    async def once(host: str) -> Sequence[str]:
+        asked.append(host)
+        if len(asked) > 1:
+            raise gaierror(EAI_AGAIN, "try again")
+        return ["127.0.0.1"]
+
+    clock = ManualClock()
+    async with receiving() as receiver:
+        egress = Egress(clock=clock, unsafe_hosts=frozenset({"localhost"}), resolve=once)
+        for seconds in (0, 30, 4, 1):
+            clock.advance(seconds)
+            await post(egress, receiver.url)
+        clock.advance(3_600)
+        with pytest.raises(TransportFailed, match="unreachable"):
+            await post(egress, receiver.url)
+        await egress.close()
+
+    assert (4, 4) == (len(receiver.received), len(asked))
+
+
+async def test_a_resolver_that_hangs_is_not_waited_for_where_addresses_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others' names that nobody answers for, as many as they may be, leave known hosts alone."""
+    monkeypatch.setattr(module, "LOOKUP_BESIDE_STALE_SECONDS", 0.02)
+    asked: list[str] = []
+
+    async def once(host: str) -> Sequence[str]:
+        asked.append(host)
+        if len(asked) > 1:
+            await asyncio.Event().wait()
+        return ["127.0.0.1"]
+
+    clock = ManualClock()
+    async with receiving() as receiver:
+        egress = Egress(clock=clock, unsafe_hosts=frozenset({"localhost"}), resolve=once)
+        await post(egress, receiver.url)
+        clock.advance(30)
+
+        found = await post(egress, receiver.url)
+        await egress.close()
+
+    assert (200, 2) == (found.status, len(asked))
+
+
+async def test_a_name_that_is_gone_is_not_called_on() -> None:
+    """Where the answer is that there is no such name, what it meant before counts no more."""
+    asked: list[str] = []
+
+    async def once(host: str) -> Sequence[str]:
+        asked.append(host)
+        if len(asked) > 1:
+            raise gaierror(EAI_NONAME, "no such name")
+        return ["127.0.0.1"]
+
+    clock = ManualClock()
+    async with receiving() as receiver:
+        egress = Egress(clock=clock, unsafe_hosts=frozenset({"localhost"}), resolve=once)
+        await post(egress, receiver.url)
+        clock.advance(30)
+        with pytest.raises(TransportFailed, match="unreachable"):
+            await post(egress, receiver.url)
+        await egress.close()
+
+    assert 1 == len(receiver.received)
 
 
 async def test_a_name_without_an_address_is_unreachable() -> None:

@@ -12,6 +12,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from socket import EAI_AGAIN, gaierror
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.delivery.egress_url import EgressRefused, Target, read_url
@@ -33,6 +34,11 @@ LOOKUP_SECONDS: Final = 5.0
 #: How long the addresses of a host, or that they are refused, are not asked for again.
 ADDRESSES_FRESH_SECONDS: Final = 30.0
 FAILED_LOOKUP_SECONDS: Final = 5.0
+#: For so long after they were judged addresses are called while their name's servers, or the
+#: resolver, give no answer at all (RFC 8767, section 5), and how long one is waited for then. Who
+#: keeps the resolver busy with names that nobody answers for silences no other host.
+STALE_ADDRESSES_SECONDS: Final = 3_600.0
+LOOKUP_BESIDE_STALE_SECONDS: Final = 1.8
 MAX_KNOWN_HOSTS: Final = 4_096
 #: How many of a host's addresses are tried for one call; all of them are judged.
 MAX_TRIED_ADDRESSES: Final = 4
@@ -44,6 +50,7 @@ class _Addresses:
 
     until: float  # of the monotonic clock
     may_call: tuple[str, ...] = ()
+    stale_until: float = 0.0  # beyond ``until``, where there is no answer
     refused: str | None = None
     is_known: bool = True
 
@@ -95,10 +102,10 @@ class Egress:
         addresses = await self._addresses(target, timeout_seconds)
         failed = TransportFailed("unreachable", processed=False)
         for address in addresses[:MAX_TRIED_ADDRESSES]:
+            if loop.time() >= deadline:
+                raise TransportFailed("timeout", processed=False)
             client = await self._client(target, address, deadline)
             remaining = deadline - loop.time()
-            if remaining <= 0:
-                raise TransportFailed("timeout", processed=False)
             try:
                 return await client.post(
                     target.url, headers=headers, body=body, timeout_seconds=remaining
@@ -130,12 +137,23 @@ class Egress:
             return self._judge(target.host, (target.host,))
         known = self._known.get(target.host)
         if known is None or self._clock.monotonic() >= known.until:
-            known = await self._look_up(target.host, min(timeout_seconds, LOOKUP_SECONDS))
+            known = await self._renewed(target.host, known, timeout_seconds)
         if known.refused is not None:
             raise EgressRefused(known.refused)
         if not known.is_known:
             raise TransportFailed("unreachable", processed=False)
         return known.may_call
+
+    async def _renewed(
+        self, host: str, known: _Addresses | None, timeout_seconds: float
+    ) -> _Addresses:
+        """Look a host up; while no answer comes, go on with what was judged before."""
+        if known is None or self._clock.monotonic() >= known.stale_until:
+            return await self._look_up(host, min(timeout_seconds, LOOKUP_SECONDS))
+        try:
+            return await self._look_up(host, min(timeout_seconds, LOOKUP_BESIDE_STALE_SECONDS))
+        except TransportFailed:
+            return known
 
     async def _look_up(self, host: str, timeout_seconds: float) -> _Addresses:
         """Join the lookup of a host that is under way, or begin one."""
@@ -153,20 +171,34 @@ class Egress:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 found = tuple(await self._resolve(host))
+            now = self._clock.monotonic()
             known = _Addresses(
-                self._clock.monotonic() + ADDRESSES_FRESH_SECONDS, self._judge(host, found)
+                now + ADDRESSES_FRESH_SECONDS,
+                self._judge(host, found),
+                now + STALE_ADDRESSES_SECONDS,
             )
         except EgressRefused as refused:
             known = _Addresses(
                 self._clock.monotonic() + ADDRESSES_FRESH_SECONDS, refused=refused.reason
             )
-        except (OSError, ValueError):  # no answer in time is an OSError too
-            known = _Addresses(self._clock.monotonic() + FAILED_LOOKUP_SECONDS, is_known=False)
+        except (OSError, ValueError) as error:  # no answer in time is an OSError too
+            known = self._without(host, error)
         self._known[host] = known
         self._known.move_to_end(host)
         while len(self._known) > MAX_KNOWN_HOSTS:
             self._known.popitem(last=False)
         return known
+
+    def _without(self, host: str, error: Exception) -> _Addresses:
+        """Return what is known of a host after a lookup without addresses."""
+        now, last = self._clock.monotonic(), self._known.get(host)
+        until = now + FAILED_LOOKUP_SECONDS
+        is_silence = isinstance(error, TimeoutError) or (
+            isinstance(error, gaierror) and error.errno == EAI_AGAIN
+        )
+        if is_silence and last is not None and now < last.stale_until:
+            return replace(last, until=until)
+        return _Addresses(until, is_known=False)
 
     def _put_last(self, host: str, address: str) -> None:
         """Have an address that did not answer tried after the host's others."""
