@@ -116,6 +116,15 @@ def test_opening_a_push(desk: Desk, tmp_path: Path) -> None:
     assert request["can_approve"]
 
 
+def test_an_opened_push_is_acknowledged(desk: Desk) -> None:
+    """Once it is shown the relay is told, as by an app, so that its log says acknowledged."""
+    pushed = payload(desk)
+    request_id = json.loads(pushed)["request_id"]
+    device(desk, "open", "-", stdin=pushed)
+
+    assert f"POST /v1/device/requests/{request_id}/ack" == desk.relay.seen()[-1]
+
+
 def test_opening_a_withdrawal(desk: Desk) -> None:
     """A push that withdraws a request says so."""
     withdrawn = payload(desk, type="request_resolved")

@@ -110,7 +110,7 @@ def open_push(
     http_host: HttpHostOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read what a push carried, and show the request that it leads to.
+    """Read what a push carried, show the request that it leads to, and acknowledge it.
 
     It is the whole payload of APNs, the data of FCM, or the decrypted body of Web
     Push. Its challenge has to be the pinned relay's, for this device and request.
@@ -124,14 +124,23 @@ def open_push(
     data = read_input(payload, max_bytes=_MAX_PAYLOAD_BYTES)
 
     async def work(device: SoftwareDevice) -> RequestArrived | RequestWithdrawn:
-        return await device.open_push(data)
+        event = await device.open_push(data)
+        _show_event(out, event)
+        if isinstance(event, RequestArrived) and event.request.can_deny:
+            await device.acknowledge(event.request.request_id)
+        return event
 
     event = run_device(device_at(home, relay, http_host), work)
+    if isinstance(event, RequestArrived):
+        request = event.request
+        if request.problem is not None and request.can_deny:
+            raise typer.Exit(FAILED)
+
+
+def _show_event(out: Output, event: RequestArrived | RequestWithdrawn) -> None:
     if not isinstance(event, RequestArrived):
         out.json({"type": "request_resolved", "request_id": event.request_id})
         out.line(f"Withdrawn: {visible(event.request_id)} has ended.")
         return
     out.json({"type": "approval_request", "request": request_json(event.request)})
     show_request(out, event.request)
-    if event.request.problem is not None and event.request.can_deny:
-        raise typer.Exit(FAILED)
