@@ -112,6 +112,23 @@ def test_a_secret_goes_into_a_file(
     assert SECRET not in done.out
 
 
+def test_a_new_webhook_s_secret_replaces_no_file(relay: RelayDouble, tmp_path: Path) -> None:
+    """A file that may hold another webhook's secret is kept, and no webhook is made."""
+    path = tmp_path / "webhook.secret"
+    path.write_text("another secret\n")
+    done = webhook("create", ADDRESS, "--secret-out", path)
+
+    assert (2, "another secret\n", []) == (done.status, path.read_text(), relay.calls)
+    assert f"The file {path} exists" in done.err
+
+
+def test_every_type_is_called_all(relay: RelayDouble) -> None:
+    """A webhook that gets whatever there is says so in a word."""
+    relay.script(f"GET {PATH}", answer(hook(events=["*"])))
+
+    assert "Events      all\n" in webhook("show", HOOK).out
+
+
 @pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
 @pytest.mark.parametrize("command", ["create", "rotate"])
 def test_a_secret_that_cannot_be_written_is_not_lost(

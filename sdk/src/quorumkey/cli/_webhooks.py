@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from quorumkey.cli._arguments import UsageError
 from quorumkey.cli._integrator import HttpHostOption, JsonOption, UrlOption, connect
 from quorumkey.cli._output import Output
 from quorumkey.device.errors import KeyFileError
@@ -17,10 +18,14 @@ from quorumkey.protocol.encoding import format_time
 from quorumkey.protocol.limits import DEFAULT_LIST_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quorumkey.client import CreatedWebhook, Webhook, WebhookAttempt, WebhookDelivery
     from quorumkey.protocol.encoding import JsonValue
 
 __all__ = ["app"]
+
+_EVERY_TYPE: Final = "*"
 
 WebhookArgument = Annotated[str, typer.Argument(metavar="ID", help="The webhook's id.")]
 EventArgument = Annotated[str, typer.Argument(metavar="EVENT", help="The event's id.")]
@@ -51,13 +56,16 @@ def create(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Have the relay tell events to an address.
 
-    The secret that signs them is shown this once.
+    The secret that signs them is shown this once; a file that exists is not replaced.
     Exit status: 0 made, 1 refused or failed, 2 usage, 130 interrupted.
 
     Examples:
       quorumkey webhook create https://example.com/quorumkey --secret-out webhook.secret
       quorumkey webhook create https://example.com/quorumkey --event mpa.approved
     """
+    if secret_out is not None and secret_out.exists():
+        # It may hold another webhook's secret, which nobody could show again.
+        raise UsageError(f"The file {secret_out} exists; name another for this webhook's secret.")
     out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         created = client.webhooks.create(address, event)
@@ -306,7 +314,7 @@ def _show(out: Output, webhook: Webhook) -> None:
     rows = [
         ("Webhook", visible(webhook.webhook_id)),
         ("Address", visible(webhook.url)),
-        ("Events", ", ".join(visible(event) for event in webhook.events)),
+        ("Events", _events_text(webhook.events)),
         ("Status", visible(status)),
         ("Created", format_time(webhook.created_at)),
     ]
@@ -315,6 +323,10 @@ def _show(out: Output, webhook: Webhook) -> None:
     if webhook.old_secret_expires_at is not None:
         rows.append(("Old secret", f"signs until {format_time(webhook.old_secret_expires_at)}"))
     out.rows(rows)
+
+
+def _events_text(events: Sequence[str]) -> str:
+    return ", ".join("all" if event == _EVERY_TYPE else visible(event) for event in events)
 
 
 def _json(webhook: Webhook) -> dict[str, JsonValue]:
