@@ -17,6 +17,12 @@ MISCONFIGURED_PROBE_SECONDS: Final = 30.0
 VERDICT_SECONDS: Final = 2.0
 # So many sends in a row that reach nobody are an outage.
 OUTAGE_FAILURES: Final = 5
+# What is held back comes again so many at a time, the earliest deadline first: a long backlog
+# must not be read and written anew for each probe.
+HELD_PER_SECOND: Final = 512
+MAX_SPREAD_SECONDS: Final = 30
+# Who was just refused lets another be the next probe: it may be the only one that is refused.
+AFTER_OTHERS_SECONDS: Final = 2
 MIN_OUTAGE_PROBE_SECONDS: Final = 1.0
 MAX_OUTAGE_PROBE_SECONDS: Final = 5.0
 
@@ -36,6 +42,7 @@ class Circuit:
     _probe_at: float = 0.0
     _interval: float = MIN_OUTAGE_PROBE_SECONDS
     _is_probing: bool = False
+    _held: int = 0
 
     def admits(self, now: float) -> bool:
         """Say whether a message may be sent now; while open, one probe at a time may.
@@ -47,6 +54,7 @@ class Circuit:
         if self._is_probing or now < self._probe_at:
             return False
         self._is_probing = True
+        self._held = 0
         return True
 
     def wait_seconds(self, now: float) -> int:
@@ -58,6 +66,15 @@ class Circuit:
         if self._is_probing:
             wait = self._interval if self.fault == "outage" else VERDICT_SECONDS
         return max(1, math.ceil(wait))
+
+    def turn_seconds(self) -> int:
+        """Return how much later than the others the message comes that was just refused."""
+        return AFTER_OTHERS_SECONDS if self._held else 0
+
+    def spread_seconds(self) -> int:
+        """Count one more that is held back; return how much later than the first ones it comes."""
+        self._held += 1
+        return min(MAX_SPREAD_SECONDS, self._held // HELD_PER_SECOND)
 
     def unused(self) -> None:
         """Take back an admission: the message was not sent."""
@@ -72,6 +89,7 @@ class Circuit:
         self._probe_at = 0.0
         self._interval = MIN_OUTAGE_PROBE_SECONDS
         self._is_probing = False
+        self._held = 0
 
     def refused(self, now: float) -> None:
         """Take in that the provider refused a message or an address for good.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.records import Delivery
 
 MAX_IN_FLIGHT: Final = 256
+# How many messages are held back in one turn of the event loop, which serves others too.
+MAX_HELD_AT_ONCE: Final = 128
 
 
 class Job:
@@ -79,6 +81,7 @@ class Lane:
         self._queue: list[tuple[int, int, Job]] = []
         self._turn = 0
         self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._is_holding_back = False
 
     def __len__(self) -> int:
         """Return how many messages wait or are in flight."""
@@ -110,12 +113,24 @@ class Lane:
         """Send as much of the queue as may be in flight."""
         while self._queue and len(self._tasks) < MAX_IN_FLIGHT:
             if not self.circuit.admits(self._sender.monotonic()):
-                held, self._queue = self._queue, []
-                for _, _, job in sorted(held, key=_by_turn):
-                    self._sender.hold_back(self, job)
+                if not self._is_holding_back:
+                    self._hold_back()
                 return
             _, _, job = heapq.heappop(self._queue)
             self._tasks[job] = asyncio.create_task(self._send(job))
+
+    def _hold_back(self) -> None:
+        """Give up what waits, in portions."""
+        for _ in range(min(MAX_HELD_AT_ONCE, len(self._queue))):
+            _, _, job = heapq.heappop(self._queue)
+            self._sender.hold_back(self, job)
+        self._is_holding_back = bool(self._queue)
+        if self._is_holding_back:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_holding_back = False
+        self.fill()
 
     async def _send(self, job: Job) -> None:
         try:
@@ -139,7 +154,3 @@ class Lane:
             and self.circuit == Circuit()
             and self.guard.is_idle(self._sender.monotonic())
         )
-
-
-def _by_turn(entry: tuple[int, int, Job]) -> tuple[int, int]:
-    return entry[:2]

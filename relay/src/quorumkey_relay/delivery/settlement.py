@@ -110,7 +110,8 @@ class Settlement:
                 reason = word(outcome.reason)
                 lane.circuit.misconfigured(reason, monotonic)
                 self._fault(job, "held_back", reason)
-                return (PutDelivery(self._held_back(lane, tried, reason, now)),)
+                held = self._held_back(lane, tried, reason, now, lane.circuit.turn_seconds())
+                return (PutDelivery(held),)
             case Rejected():
                 lane.circuit.refused(monotonic)
                 reason = word(outcome.reason)
@@ -126,7 +127,8 @@ class Settlement:
         now = self._clock.now()
         delivery = replace(job.delivery, changed_at=now, leased_until=0)
         self._meter.settled(delivery.channel, "held_back")
-        return self._held_back(lane, delivery, lane.circuit.reason, now)
+        spread = lane.circuit.spread_seconds()
+        return self._held_back(lane, delivery, lane.circuit.reason, now, spread)
 
     def dropped(self, delivery: Delivery, reason: str) -> Delivery:
         """Return a message that is not sent, because it is of no use any more."""
@@ -162,7 +164,7 @@ class Settlement:
         self._meter.settled(delivery.channel, state)
         since = job.heard_at
         seconds = now - delivery.created_at if since is None else monotonic - since
-        self._meter.accepted_after(delivery.channel, float(seconds))
+        self._meter.accepted_after(delivery.channel, max(0.0, float(seconds)))
         if job.sealed is None:
             return (PutDelivery(delivery),)
         device = self._current(job)
@@ -196,11 +198,14 @@ class Settlement:
         self._fault(job, "retried", reason)
         return replace(tried, next_at=at, reason=_kept(job.delivery, reason))
 
-    def _held_back(self, lane: Lane, delivery: Delivery, reason: str, now: int) -> Delivery:
+    def _held_back(
+        self, lane: Lane, delivery: Delivery, reason: str, now: int, later_seconds: int
+    ) -> Delivery:
         reason = _kept(delivery, reason)
         at = now + lane.circuit.wait_seconds(self._clock.monotonic())
         if at >= delivery.not_after:
             return replace(delivery, state="failed", reason=reason)
+        at = min(at + later_seconds, delivery.not_after - 1)
         return replace(delivery, next_at=at, reason=reason)
 
     def _changed(self, lane: Lane, before: Fault | None) -> None:

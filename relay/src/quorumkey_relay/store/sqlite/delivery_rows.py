@@ -122,11 +122,15 @@ class DeliveryReader:
         )
 
     def claimed(self, found: Sequence[Delivery], leased_until: int) -> list[Delivery]:
-        """Return those of ``found`` that are queued and leased until then, as they are now."""
+        """Return those of ``found`` that are queued and leased until then, as they are now.
+
+        Of those with one deadline, what was tried least often comes first.
+        """
         return self._read(
             f"SELECT {_COLUMNS} FROM json_each(?) AS j"
             f" JOIN deliveries AS d ON d.delivery_id = j.value {_JOINED}"
-            " WHERE d.state = 'queued' AND d.leased_until = ? ORDER BY d.not_after",
+            " WHERE d.state = 'queued' AND d.leased_until = ?"
+            " ORDER BY d.not_after, d.attempts",
             (_json_list([one.id for one in found]), leased_until),
         )
 
