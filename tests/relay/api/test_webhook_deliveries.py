@@ -311,7 +311,7 @@ async def test_an_endpoint_that_is_gone(hooked: Hooked) -> None:
     assert {
         "type": "webhook.disabled",
         "webhook_id": hooked.webhook["webhook_id"],
-        "url": hooked.receiver.url,
+        "host": "localhost",
         "reason": "gone",
         "timestamp": format_time(hooked.house.clock.now()),
     } == checked(told, received)

@@ -40,7 +40,7 @@ async def test_a_test_is_in_no_stream_of_events(sim: Simulator) -> None:
 
 @pytest.mark.parametrize("reason", ["failing", "gone", "operator"])
 async def test_what_is_told_of_a_disabled_webhook(reason: DisabledReason) -> None:
-    """The event says which one, where it led, why and when, and comes after the change itself."""
+    """The event says which one, at which host, why and when, and comes after the change itself."""
     webhook = hook()
 
     put, told = disable_webhook(webhook, reason=reason, now=START, mint=MINT)
@@ -56,7 +56,7 @@ async def test_what_is_told_of_a_disabled_webhook(reason: DisabledReason) -> Non
     assert {
         "type": "webhook.disabled",
         "webhook_id": webhook.webhook_id,
-        "url": webhook.url,
+        "host": "hooks.example",
         "reason": reason,
         "timestamp": format_time(START),
     } == json.loads(told.event.body)

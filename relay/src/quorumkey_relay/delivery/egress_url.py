@@ -63,7 +63,6 @@ class Target:
     host: str
     port: int
     literal: Address | None
-    is_https: bool
     url: str
 
     def __repr__(self) -> str:
@@ -100,7 +99,7 @@ def read_url(url: str, unsafe_hosts: frozenset[str] = frozenset()) -> Target:
     bracketed = f"[{host}]" if isinstance(literal, IPv6Address) else host
     built = f"{scheme}://{bracketed}{'' if port == default else f':{port}'}{rest}"
     _check_same_host(built, bracketed, port)
-    return Target(host, port, literal, scheme == "https", built)
+    return Target(host, port, literal, built)
 
 
 def host_of(url: str) -> str:

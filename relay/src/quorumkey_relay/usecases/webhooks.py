@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from quorumkey.protocol import format_time
 from quorumkey.protocol.limits import WEBHOOK_ROTATION_SECONDS, WEBHOOK_SECRET_BYTES
 from quorumkey.protocol.webhook import generate_secret
-from quorumkey_relay.delivery.egress_url import EgressRefused
+from quorumkey_relay.delivery.egress_url import EgressRefused, host_of
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.records import EventRecord, Webhook
 from quorumkey_relay.store.writes import AppendEvent, DeleteWebhook, PutWebhook
@@ -99,13 +99,14 @@ def disable_webhook(
 ) -> tuple[PutWebhook, AppendEvent]:
     """Return the writes that disable a webhook and tell its integrator's other ones of it.
 
-    What is queued for it waits, and is sent when it is enabled again in time.
+    What is queued for it waits, and is sent when it is enabled again in time. Of its address they
+    are told the host: the rest may hold a secret, which is not the other receivers' to know.
     """
     disabled = replace(webhook, status="disabled", disabled_reason=reason)
     body = {
         "type": DISABLED_EVENT,
         "webhook_id": webhook.webhook_id,
-        "url": webhook.url,
+        "host": host_of(webhook.url),
         "reason": reason,
         "timestamp": format_time(now),
     }
