@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING
 from tests.repo import markdown
 from tests.repo.running import COMMAND_SECONDS, Terminal, terminal
 
-from quorumkey import Action, Client, group
+from quorumkey import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PAGE = Path("docs/push.md")
+API_KEY = re.compile(r"qk_live_[0-9a-f]{64}")
 OWN = f"run-by: tests/e2e/{Path(__file__).name}::"
 
 
 def test_the_page_s_commands_notify_a_phone(tmp_path: Path) -> None:
     """A request reaches a phone through a stand-in, and the phone opens what it was sent."""
-    stand_ins, serve_and_enrol, open_it = (
+    stand_ins, init_and_serve, enrol, ask, open_it = (
         block.body for block in markdown.fences(PAGE) if (block.note or "").startswith(OWN)
     )
-    serve, enrol = serve_and_enrol.split("\n", 1)
+    init, serve = init_and_serve.splitlines()
     with (
         subprocess.Popen(
             ["sh", "-euc", f"exec {stand_ins}"],
@@ -38,28 +39,27 @@ def test_the_page_s_commands_notify_a_phone(tmp_path: Path) -> None:
         try:
             assert standing.stdout
             reader.variables |= told(standing.stdout)
-            api_key = json.loads(typed(reader, INIT))["api_key"]
+            api_key = API_KEY.findall(typed(reader, init))[0]
             reader.start(["sh", "-euc", f"exec {serve}"])
-            with Client(f"http://127.0.0.1:{reader.port}", api_key) as acme:
+            url = f"http://127.0.0.1:{reader.port}"
+            reader.variables |= {"QUORUMKEY_URL": url, "QUORUMKEY_API_KEY": api_key}
+            with Client(url, api_key) as acme:
                 pairing = acme.pairings.create("alice")
                 reader.variables["PAIRING_URL"] = pairing.url
                 typed(reader, enrol)
-                request = acme.requests.create(
-                    action=Action("cold_boot", "Cold boot engine ENG-001", {}),
-                    groups=[group("Engineering", acme.pairings.confirm(pairing))],
-                    required=1,
-                )
+                acme.pairings.confirm(pairing)
+                asked = typed(reader, ask)
                 shown = typed(reader, open_it)
+                (request,) = acme.requests.list()
                 (engineering,) = acme.requests.deliveries(request.request_id)
         finally:
             standing.terminate()
 
+    assert asked.startswith(f"Request     {request.request_id}\n")
     assert f"Request     {request.request_id}\n" in shown
     assert "Action      Cold boot engine ENG-001\n" in shown
     assert ["fcm"] == list(engineering.channels)
-
-
-INIT = "quorumkey-relay init --data-dir data --integrator Acme --json"
+    assert 1 == engineering.channels["fcm"].acknowledged
 
 
 def told(lines: Iterable[str]) -> dict[str, str]:
