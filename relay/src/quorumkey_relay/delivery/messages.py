@@ -42,6 +42,12 @@ class Messages:
         address = self._addresses.open(device.push)
         return "unreadable_address" if address is None else (device.push, address)
 
+    def sign(self, delivery: Delivery, now: int) -> None:
+        """Sign the challenge that ``opening`` will put into the message."""
+        stored = self._store.find_pending(delivery.request_id)
+        if stored is not None:
+            self._challenges.envelope(stored, delivery.device, now)
+
     def opening(self, job: Job, now: int) -> Message | str:
         """Return the message that asks for an approval."""
         delivery = job.delivery

@@ -45,6 +45,8 @@ KEEP_ALIVE_TIMEOUT_SECONDS: Final = 5
 # A quiet hour must not cost a new connection; the keep-alive finds out that an idle one is dead.
 PINNED_IDLE_SECONDS: Final = 60
 
+_OK: Final = int(HTTPStatus.OK)  # bound here: looking an enum up costs as much as the comparison
+
 FailureReason = Literal["timeout", "unreachable", "broken"]
 
 # What the library's causes say where the request did not reach the other side, or is known not to
@@ -67,7 +69,7 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-_SUCCESS: Final = Answer(HTTPStatus.OK, MappingProxyType({}), b"")
+_SUCCESS: Final = Answer(_OK, MappingProxyType({}), b"")
 
 
 class TransportFailed(Exception):  # noqa: N818 - says what happened, as the outcomes do
@@ -118,7 +120,7 @@ class HttpClient:
             if timeout_seconds != DEFAULT_TIMEOUT_SECONDS:
                 request.timeout(timedelta(seconds=timeout_seconds))
             async with request.build_streamed() as response:
-                if self._skims_success and response.status == HTTPStatus.OK:
+                if self._skims_success and response.status == _OK:
                     return _SUCCESS
                 chunk = await response.body_reader.read(MAX_ANSWER_BYTES)
                 text = await _rest(response.body_reader, bytes(chunk)) if chunk else b""

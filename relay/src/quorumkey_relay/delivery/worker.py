@@ -174,6 +174,11 @@ class Worker:
 
     # Sending
 
+    def prepare(self, job: Job) -> None:
+        """Sign what a message carries."""
+        if job.delivery.kind == "approval_request":
+            self._messages.sign(job.delivery, self._clock.now())
+
     async def deliver(self, lane: Lane, job: Job) -> None:
         """Send one message and settle it."""
         outcome: Outcome | None = None

@@ -122,20 +122,31 @@ class Writer:
             return
         self._busy_since = None
         del self._waiting[:MAX_BATCH_COMMITS]
-        execute, executemany = self._connection.execute, self._connection.executemany
         try:
             self._on_begin()
-            for job in batch:
-                for sql, values in job.statements:
-                    if isinstance(values, list):
-                        executemany(sql, values)
-                    else:
-                        execute(sql, values)
+            self._execute(batch)
         except Exception as error:  # noqa: BLE001 - also what the driver makes of a bad value
             self._fail(batch, error)
             return
         self._committing = batch
         self._orders.put(batch)
+
+    def _execute(self, batch: list[_Job]) -> None:
+        """Run the batch's statements in order; neighbours of one kind as one call."""
+        execute, executemany = self._connection.execute, self._connection.executemany
+        same, rows = "", list[tuple[object, ...]]()
+        for job in batch:
+            for sql, values in job.statements:
+                if sql == same:
+                    rows += values if isinstance(values, list) else (values,)
+                    continue
+                if len(rows) == 1:
+                    execute(same, rows[0])
+                elif rows:
+                    executemany(same, rows)
+                same, rows = sql, list(values) if isinstance(values, list) else [values]
+        if rows:
+            executemany(same, rows)
 
     def _wait_for_lock(self, error: sqlite3.Error) -> None:
         now = time.monotonic()
