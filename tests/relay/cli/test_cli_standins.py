@@ -124,7 +124,7 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
             printed, said = process.communicate(timeout=STOP_SECONDS)
 
     assert (1, "") == (process.returncode, printed)
-    assert "quorumkey-relay: Address already in use.\n" == said
+    assert f"quorumkey-relay: 127.0.0.1 port {port}: Address already in use.\n" == said
 
 
 def test_a_folder_has_to_be_named(operator: Operator) -> None:

@@ -143,8 +143,10 @@ async def test_wrong_queries_are_refused(control: httpx.AsyncClient, query: str)
 
 
 async def test_there_is_nothing_else(control: httpx.AsyncClient) -> None:
-    """Any other path is 404."""
-    await json_of(control.get("/"), 404)
+    """Any other path is 404, with every call that there is."""
+    answer = await json_of(control.get("/"), 404)
+
+    assert answer["error"].startswith("There is no GET /; there are GET /received, GET /counters, ")
 
 
 @pytest.mark.parametrize("how", ["goaway", "lose"])

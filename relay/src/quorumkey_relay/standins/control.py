@@ -63,7 +63,8 @@ class ControlService:
             return self._received(request)
         call = self._calls.get((request.method, path))
         if call is None:
-            return _error(404, f"There is no {request.method} {path}.")
+            every = ", ".join(" ".join(one) for one in (("GET", "/received"), *self._calls))
+            return _error(404, f"There is no {request.method} {path}; there are {every}.")
         try:
             return call(request)
         except (_UsageError, FaultError) as fault:

@@ -218,7 +218,7 @@ def _socket(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
         listening.listen(_BACKLOG)
         listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    except OSError:
+    except OSError as error:
         listening.close()
-        raise
+        raise OSError(error.errno, error.strerror, f"{host} port {port}") from None
     return listening
