@@ -67,10 +67,11 @@ class Relay:
             unsafe_test_root=self.settings.unsafe_test_root is not None,
             revoked_hardware=self.settings.revoked_hardware,
         )
-        self.alarms = Alarms(self.metrics.deliveries.alarms)
+        self.alarms = Alarms(self.metrics.deliveries.alarms, monotonic=self.clock.monotonic)
         self.hub = DeviceHub()
         self.bulletin = Bulletin()
         self._problems: list[str] = ["the relay is starting"]
+        self._parts: Parts | None = None
         self._closing = False
         self._key_problems: list[str] = []
         self._background: list[asyncio.Task[None]] = []
@@ -118,7 +119,7 @@ class Relay:
             await self.worker.scan()
             await self.webhooks.scan()
         except BaseException:
-            await self.store.close()
+            await self._let_go(drain_seconds=0.0)
             raise
         self._background = [
             asyncio.create_task(self._every(SWEEP_SECONDS, self.sweeper.sweep)),
@@ -148,15 +149,24 @@ class Relay:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, *self._reactions, return_exceptions=True)
-        drained = await asyncio.gather(
-            self.worker.drain(DRAIN_SECONDS), self.webhooks.drain(DRAIN_SECONDS)
-        )
-        if not all(drained):
+        if not await self._let_go(drain_seconds=DRAIN_SECONDS):
             log.warning("outbox_not_drained")
-        for channel in self.channels:
-            await channel.close()
-        await self.egress.close()
-        await self.store.close()
+
+    async def _let_go(self, *, drain_seconds: float) -> bool:
+        """End sending and close what is open; say whether all that was in flight has ended."""
+        drained = (True, True)
+        try:
+            if self._parts is not None:
+                drained = await asyncio.gather(
+                    self._parts.worker.drain(drain_seconds),
+                    self._parts.webhooks.drain(drain_seconds),
+                )
+                for channel in self._parts.channels:
+                    await channel.close()
+                await self._parts.egress.close()
+        finally:
+            await self.store.close()
+        return all(drained)
 
     def ready(self) -> Sequence[str]:
         """Return what keeps the relay from serving, a sentence each."""
@@ -167,7 +177,8 @@ class Relay:
         return self.alarms.standing()
 
     async def check(self) -> None:
-        """Write nothing, durably, and remember whether that worked."""
+        """Write nothing, durably, and remember whether that worked; end alarms that are over."""
+        self.alarms.look_after()
         try:
             await self.store.check()
         except StoreUnavailable:
@@ -190,6 +201,7 @@ class Relay:
             await self.recheck.now()
 
     def _take_parts(self, parts: Parts) -> None:
+        self._parts = parts
         self.usecases = parts.usecases
         self.standing = parts.standing
         self.recheck = parts.recheck
@@ -197,7 +209,6 @@ class Relay:
         self.pruner = parts.pruner
         self.worker = parts.worker
         self.channels = parts.channels
-        self.egress = parts.egress
         self.webhooks = parts.webhooks
         self.store.subscribe_changes(self._changed)
 

@@ -141,7 +141,7 @@ def compose(base: Foundations) -> Parts:
     nonces = Nonces(mint, limit=settings.max_nonces)
     sessions = Sessions(mint)
     challenges = Challenges(keys, store)
-    pushes = push_channels(settings, clock, egress=egress, tell=base.alarms.raise_alarm)
+    pushes = push_channels(settings, clock, egress=egress, tell=base.alarms.report)
     channels = (WebSocketChannel(base.hub, clock), *pushes)
     plan = DeliveryPlan(
         store=store, presence=base.hub, channels={channel.name for channel in channels}

@@ -203,6 +203,40 @@ async def test_a_refusal_that_no_address_is_to_blame_for_counts_nowhere(
     assert ("failed", "BadPriority", 0) == (found.state, found.reason, device.push_faults)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "standing"),
+    [
+        pytest.param(Rejected("BadPriority"), 1, id="our bug"),
+        pytest.param(Rejected("BadDeviceToken", tolerated=1), 0, id="an address"),
+        pytest.param(Rejected("too_late"), 0, id="not sent"),
+    ],
+)
+async def test_our_own_bugs_raise_an_alarm(
+    backend: SqliteBackend, store: SqliteStore, outcome: Outcome, standing: int
+) -> None:
+    """A provider that refuses the message itself is for a person to look at."""
+    alarms, stored = Alarms(), await asked(store, "alice")
+    worker = work(backend, store, Post(outcome=outcome), alarms=alarms)
+    await queue(store, delivery(stored, "alice", channel="post"))
+    await worker.rest()
+
+    assert standing == len(alarms.standing())
+
+
+async def test_what_was_not_sent_ends_no_outage(backend: SqliteBackend, store: SqliteStore) -> None:
+    """A message that a channel itself turns away says nothing of its provider."""
+    names = [f"phone-{number}" for number in range(OUTAGE_FAILURES + 1)]
+    stored, post = await asked(store, *names), Post(outcome=Retry(None, "unreachable"))
+    worker = work(backend, store, post)
+    for name in names:
+        await queue(store, delivery(stored, name, channel="post"))
+        await worker.rest()
+    post.outcome = Rejected("too_late")
+    await again(backend, worker, 1)
+
+    assert ["outage"] == [lane.circuit.fault for lane in worker.lanes]
+
+
 async def test_the_guard_stops_what_would_drop_everybody(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:

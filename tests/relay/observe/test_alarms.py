@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from structlog.testing import capture_logs
+from tests.relay.simulator import ManualClock
 
-from quorumkey_relay.observe.alarms import Alarms
+from quorumkey_relay.observe.alarms import REPORT_SECONDS, Alarms
 from quorumkey_relay.observe.metrics import Metrics
 
 
@@ -18,6 +19,21 @@ def test_an_alarm_stands_until_it_is_cleared() -> None:
     alarms.clear("push_credentials", "apns/sandbox")
 
     assert (["second", "third"], ["third"]) == (standing, alarms.standing())
+
+
+def test_what_is_reported_stands_for_a_day() -> None:
+    """After it has happened last; nobody clears it."""
+    clock = ManualClock()
+    alarms = Alarms(monotonic=clock.monotonic)
+    stood: list[bool] = []
+    for seconds in (0, 60, int(REPORT_SECONDS) - 1, 1):
+        clock.advance(seconds)
+        if seconds < REPORT_SECONDS - 1 and len(stood) < 2:
+            alarms.report("sender_id_mismatch", "fcm", "a sentence")
+        alarms.look_after()
+        stood.append(alarms.standing() == ["a sentence"])
+
+    assert [True, True, True, False] == stood
 
 
 def test_each_change_is_logged_once() -> None:

@@ -28,6 +28,8 @@ from quorumkey.protocol import (
 from quorumkey_relay import app
 from quorumkey_relay.app import build
 from quorumkey_relay.clock import SystemClock
+from quorumkey_relay.delivery.egress import Egress
+from quorumkey_relay.delivery.websocket import WebSocketChannel
 from quorumkey_relay.identity.files import UnsafeFileError, write_private
 from quorumkey_relay.identity.relaykeys import RelayKeyError
 from quorumkey_relay.identity.vault import VaultError
@@ -37,6 +39,7 @@ from quorumkey_relay.store.protocol import AlreadyServed, StoreUnavailable
 from quorumkey_relay.store.sqlite import AdminStore
 from quorumkey_relay.store.writes import PutApiKey, PutIntegrator
 from quorumkey_relay.usecases.expire import Sweeper
+from quorumkey_relay.usecases.standing import Standing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +149,29 @@ async def test_secrets_of_another_key_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "secrets.key").write_bytes(secret)
     async with simulator(tmp_path, ManualClock()) as sim:
         assert 1 == len(list(sim.store.pending()))
+
+
+async def test_a_start_that_fails_lets_go_of_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels and the guard of addresses are closed, and the folder can be served again."""
+    closed: list[str] = []
+
+    async def fail(_: Standing) -> None:
+        raise StoreUnavailable
+
+    async def close(part: object) -> None:
+        closed.append(type(part).__name__)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Standing, "reconcile", fail)
+        patched.setattr(WebSocketChannel, "close", close)
+        patched.setattr(Egress, "close", close)
+        with pytest.raises(StoreUnavailable):
+            await build(Settings(data_dir=tmp_path)).start()
+
+    async with simulator(tmp_path) as sim:
+        assert ([], ["WebSocketChannel", "Egress"]) == (sim.relay.ready(), closed)
 
 
 async def test_a_folder_is_served_once(tmp_path: Path) -> None:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from quorumkey.protocol import Envelope, PushAddress
     from quorumkey_relay.store.records import Delivery, DeliveryState
+
+#: Reasons of `Rejected` for which nothing was sent: they tell nothing of the provider.
+NOT_SENT: Final = frozenset(
+    {
+        "environment_not_served",
+        "no_address",
+        "service_not_listed",
+        "too_late",
+        "topic_not_served",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from quorumkey_relay.delivery.channel import (
+    NOT_SENT,
     Accepted,
     Gone,
     Misconfigured,
@@ -36,6 +37,7 @@ MAX_REASON_CHARS: Final = 64
 TRANSPORT_REASONS: Final = frozenset({"timeout", "unreachable", "broken"})
 CREDENTIALS: Final = "push_credentials"
 EVICTIONS: Final = "push_evictions"
+REFUSALS: Final = "push_refusals"
 
 _NOT_A_WORD: Final = re.compile(r"[^A-Za-z0-9_]+")
 _JITTER_BYTES: Final = 2
@@ -113,9 +115,13 @@ class Settlement:
                 held = self._held_back(lane, tried, reason, now, lane.circuit.turn_seconds())
                 return (PutDelivery(held),)
             case Rejected():
-                lane.circuit.refused(monotonic)
                 reason = word(outcome.reason)
                 self._fault(job, "failed", reason)
+                if reason in NOT_SENT:
+                    lane.circuit.unused()
+                else:
+                    lane.circuit.refused(monotonic)
+                    self._doubted(lane, outcome.tolerated, reason)
                 blamed = self._blamed(lane, job, outcome.tolerated, reason, monotonic)
                 return (PutDelivery(replace(tried, state="failed", reason=reason)), *blamed)
             case Gone():
@@ -256,6 +262,15 @@ class Settlement:
         faults = device.push_faults + 1
         evicted = () if faults <= tolerated else self._evicted(lane, device, reason, monotonic)
         return evicted or (PutDevice(replace(device, push_faults=faults)),)
+
+    def _doubted(self, lane: Lane, tolerated: int | None, reason: str) -> None:
+        """Have somebody look at a refusal that no address is to blame for: it is our own bug."""
+        if tolerated is None:
+            sentence = (
+                f"{lane.name} has refused a message for good ({reason}):"
+                " its settings or this relay are wrong; messages like it are not delivered."
+            )
+            self._alarms.report(REFUSALS, lane.name, sentence)
 
     def _evicted(
         self, lane: Lane, device: Device, reason: str, monotonic: float

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.observe import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: What nobody can see the end of counts as over when it was not seen again for a day.
+REPORT_SECONDS: Final = 86_400.0
 
 log = logs.get()
 
@@ -25,10 +29,17 @@ class Alarms:
     holds no secret.
     """
 
-    def __init__(self, count: Callable[[str, int], None] = _nobody) -> None:
+    def __init__(
+        self,
+        count: Callable[[str, int], None] = _nobody,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Tell ``count`` how many alarms of a kind stand, whenever that changes."""
         self._count = count
+        self._monotonic = monotonic
         self._standing: dict[tuple[str, str], str] = {}
+        self._until: dict[tuple[str, str], float] = {}
 
     def raise_alarm(self, kind: str, what: str, sentence: str) -> None:
         """Have an alarm stand; the first time it is logged."""
@@ -38,11 +49,23 @@ class Alarms:
             log.error("alarm_raised", kind=kind, lane=what)
             self._tell(kind)
 
+    def report(self, kind: str, what: str, sentence: str) -> None:
+        """Have an alarm stand for a day: of something that happens, and has no end to be seen."""
+        self._until[kind, what] = self._monotonic() + REPORT_SECONDS
+        self.raise_alarm(kind, what, sentence)
+
     def clear(self, kind: str, what: str) -> None:
         """Take an alarm back, if it stands."""
+        self._until.pop((kind, what), None)
         if self._standing.pop((kind, what), None) is not None:
             log.info("alarm_cleared", kind=kind, lane=what)
             self._tell(kind)
+
+    def look_after(self) -> None:
+        """Take back what was reported and has not happened again since."""
+        now = self._monotonic()
+        for kind, what in [alarm for alarm, until in self._until.items() if now >= until]:
+            self.clear(kind, what)
 
     def standing(self) -> list[str]:
         """Return the sentences of the alarms that stand, oldest first."""
