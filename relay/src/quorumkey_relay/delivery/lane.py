@@ -55,6 +55,10 @@ class Job:
 class Sender(Protocol):
     """What a lane asks of the worker."""
 
+    def prepare(self, job: Job) -> None:
+        """Do what takes long before a message can be sent; nothing that can become untrue."""
+        ...
+
     async def deliver(self, lane: Lane, job: Job) -> None:
         """Send one message and settle it; raises nothing."""
         ...
@@ -117,6 +121,9 @@ class Lane:
                     self._hold_back()
                 return
             _, _, job = heapq.heappop(self._queue)
+            # All that may go out now is prepared before the first of it does: an HTTP client that
+            # is handed many messages in one turn of the loop wakes its thread less often.
+            self._sender.prepare(job)
             self._tasks[job] = asyncio.create_task(self._send(job))
 
     def _hold_back(self) -> None:
