@@ -1,4 +1,4 @@
-"""A webhook's receiver: ``python -m bench.receiver CERTIFICATE KEY`` answers every POST with 204.
+"""A webhook's receiver: ``python -m bench.receiver CERTIFICATE`` answers every POST with 204.
 
 It prints ``{"url": …}`` once it answers; ``GET /`` says how many events it got, and when
 (``time.time``) the first and the last came.
@@ -64,10 +64,10 @@ class Receiver(asyncio.Protocol):
         self._transport.write(head.encode() + body)
 
 
-async def serve(certificate: str, key: str) -> None:
-    """Serve until SIGTERM."""
+async def serve(certificate: str) -> None:
+    """Serve until SIGTERM, with a PEM file of a certificate and its key."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate)
     tally = Tally()
     server = await asyncio.get_running_loop().create_server(
         lambda: Receiver(tally), "127.0.0.1", 0, ssl=context

@@ -11,10 +11,10 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
 from bench import servers
-from bench.certificates import Certified, certify
 from bench.load import connected
 from bench.people import Account, Asked, Phone, call
 from bench.report import Figures, Row, at_least
+from quorumkey_relay.standins import credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,14 +45,15 @@ async def measure_webhooks(folder: Path, cores: Cores, sizes: Sizes) -> list[Row
     cancellation that was sent to the last event that came: ending the requests is in it.
     """
     figures = Figures()
-    made = certify(folder)
+    files = credentials.Files(folder)
+    credentials.prepare(files)
     data_dir = folder / "webhooks"
     account = Account(servers.initialise(data_dir))
     settings = servers.RAISED | {
-        "QUORUMKEY_RELAY_CA_FILE": str(made.root),
+        "QUORUMKEY_RELAY_CA_FILE": str(files.ca_file),
         "QUORUMKEY_RELAY_UNSAFE_EGRESS_HOSTS": "localhost",
     }
-    command = (sys.executable, "-m", "bench.receiver", str(made.certificate), str(made.key))
+    command = (sys.executable, "-m", "bench.receiver", str(files.server_file))
     log = folder / "receiver.log"
     with (
         servers.running(command, log, core=cores.load, settings={}) as (_, said),
@@ -65,12 +66,11 @@ async def measure_webhooks(folder: Path, cores: Cores, sizes: Sizes) -> list[Row
             (await load.run([hook])).succeeded()
             came = 0
             for turn in range(sizes.rounds + 1):  # the first is for warming up
-                spent, started = server.cpu_seconds(), time.time()
                 calls = await _asked(load, account, phones, sizes.webhook_events)
                 spent, started = server.cpu_seconds(), time.time()
                 (await load.run(calls)).succeeded()
                 came += len(calls)
-                last = await _told(said["url"], made, came)
+                last = await _told(said["url"], files.ca_file, came)
                 if turn:
                     figures.add("rate", len(calls) / (last - started))
                     spent = server.cpu_seconds() - spent
@@ -92,9 +92,9 @@ async def _asked(load: Load, account: Account, phones: list[Phone], count: int) 
     return [account.cancels(Asked.read(body)) for body in asked.succeeded()]
 
 
-async def _told(url: str, made: Certified, count: int) -> float:
+async def _told(url: str, root: Path, count: int) -> float:
     """Wait until so many events have come; return when the last did. Raises WebhookError."""
-    context = ssl.create_default_context(cafile=made.root)
+    context = ssl.create_default_context(cafile=root)
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while True:
         tally = await asyncio.to_thread(_tally, url, context)
