@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import jwt
+import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import (
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from quorumkey_relay.standins import StandIns
 
 PATIENCE_SECONDS = 10
+
+#: For what the fixture ``sender`` is to do over each protocol.
+BOTH_PROTOCOLS = pytest.mark.parametrize("is_http2", [True, False], ids=["http2", "http1"])
 
 
 @dataclass

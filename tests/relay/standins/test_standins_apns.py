@@ -17,7 +17,6 @@ from quorumkey_relay.standins import apns_token, start_stand_ins
 from quorumkey_relay.standins.apns_table import BEHAVIOURS, LONG_AGO_MS, STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from quorumkey_relay.standins import StandIns
@@ -26,14 +25,6 @@ pytestmark = pytest.mark.anyio
 
 BACKGROUND = b'{"aps":{"content-available":1}}'
 COLLAPSE_ID = "0190a000-0000-7000-8000-000000000001"
-
-
-@pytest.fixture
-async def sender(stands: StandIns) -> AsyncGenerator[httpx.AsyncClient, None]:
-    """A client of HTTP/2 that trusts the stand-ins' root."""
-    context = ssl.create_default_context(cafile=stands.files.ca_file)
-    async with httpx.AsyncClient(http1=False, http2=True, verify=context) as client:
-        yield client
 
 
 class Pusher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -29,22 +28,18 @@ async def control(stands: StandIns) -> AsyncGenerator[httpx.AsyncClient, None]:
 
 
 @pytest.fixture
-async def push(
-    stands: StandIns,
-) -> AsyncGenerator[Callable[[str], Awaitable[int]], None]:
+def push(stands: StandIns, sender: httpx.AsyncClient) -> Callable[[str], Awaitable[int]]:
     """A function that pushes to a device token of Apple's."""
-    context = ssl.create_default_context(cafile=stands.files.ca_file)
     authorization = provider_token(stands)
-    async with httpx.AsyncClient(http1=False, http2=True, verify=context) as sender:
 
-        async def send(token: str) -> int:
-            headers = apns_headers(stands, authorization, apns_collapse_id="r")
-            response = await sender.post(
-                f"{stands.apns.url}/3/device/{token}", headers=headers, content=ALERT
-            )
-            return response.status_code
+    async def send(token: str) -> int:
+        headers = apns_headers(stands, authorization, apns_collapse_id="r")
+        response = await sender.post(
+            f"{stands.apns.url}/3/device/{token}", headers=headers, content=ALERT
+        )
+        return response.status_code
 
-        yield send
+    return send
 
 
 async def json_of(answer: Awaitable[httpx.Response], status: int = 200) -> Any:  # noqa: ANN401 - of any shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,13 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.relay.standins.raw import BOTH_PROTOCOLS
 
 from quorumkey_relay.standins import fcm_token
 from quorumkey_relay.standins.fcm_table import BEHAVIOURS
 from quorumkey_relay.standins.oauth import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from quorumkey_relay.standins import StandIns
 
 pytestmark = pytest.mark.anyio
@@ -71,22 +69,11 @@ class Pusher:
 
 
 @pytest.fixture
-def is_http2() -> bool:
-    """Whether tests that do not say otherwise use HTTP/2."""
-    return True
-
-
-BOTH_PROTOCOLS = pytest.mark.parametrize("is_http2", [True, False], ids=["http2", "http1"])
-
-
-@pytest.fixture
-async def pusher(stands: StandIns, is_http2: bool) -> AsyncGenerator[Pusher, None]:  # noqa: FBT001 - a fixture
+async def pusher(stands: StandIns, sender: httpx.AsyncClient) -> Pusher:
     """Somebody with an access token."""
-    context = ssl.create_default_context(cafile=stands.files.ca_file)
-    async with httpx.AsyncClient(http1=not is_http2, http2=is_http2, verify=context) as sender:
-        made = Pusher(stands, sender)
-        await made.sign_in()
-        yield made
+    made = Pusher(stands, sender)
+    await made.sign_in()
+    return made
 
 
 @BOTH_PROTOCOLS

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
 import http_ece  # type: ignore[import-untyped]  # ships no types
-import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.relay.standins.raw import BOTH_PROTOCOLS
 
 from quorumkey_relay.standins.webpush_table import BEHAVIOURS, HUGE_BODY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
+
+    import httpx
 
     from quorumkey_relay.standins import StandIns, Subscription
 
@@ -92,20 +93,9 @@ class Pusher:
 
 
 @pytest.fixture
-def is_http2() -> bool:
-    """Whether tests that do not say otherwise use HTTP/2."""
-    return True
-
-
-BOTH_PROTOCOLS = pytest.mark.parametrize("is_http2", [True, False], ids=["http2", "http1"])
-
-
-@pytest.fixture
-async def pusher(stands: StandIns, is_http2: bool) -> AsyncGenerator[Pusher, None]:  # noqa: FBT001 - a fixture
+def pusher(stands: StandIns, sender: httpx.AsyncClient) -> Pusher:
     """An application server."""
-    context = ssl.create_default_context(cafile=stands.files.ca_file)
-    async with httpx.AsyncClient(http1=not is_http2, http2=is_http2, verify=context) as sender:
-        yield Pusher(stands, sender)
+    return Pusher(stands, sender)
 
 
 @BOTH_PROTOCOLS
