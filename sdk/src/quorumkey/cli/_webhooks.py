@@ -66,10 +66,9 @@ def create(  # noqa: PLR0913 - one argument for each option
     if secret_out is not None and secret_out.exists():
         # It may hold another webhook's secret, which nobody could show again.
         raise UsageError(f"The file {secret_out} exists; name another for this webhook's secret.")
-    out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         created = client.webhooks.create(address, event)
-    _show_created(out, created, secret_out)
+    _tell_created(created, secret_out, as_json=as_json)
 
 
 @app.command("list")
@@ -109,11 +108,9 @@ def show(
     Example:
       quorumkey webhook show 01a1fb5c-6c3d-7e5c-95cc-52144387310f
     """
-    out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         webhook = client.webhooks.get(webhook_id)
-    out.json(_json(webhook))
-    _show(out, webhook)
+    _tell(webhook, as_json=as_json)
 
 
 @app.command("rotate")
@@ -132,10 +129,9 @@ def rotate(
     Example:
       quorumkey webhook rotate 01a1fb5c-6c3d-7e5c-95cc-52144387310f --secret-out new.secret
     """
-    out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         rotated = client.webhooks.rotate(webhook_id)
-    _show_created(out, rotated, secret_out)
+    _tell_created(rotated, secret_out, as_json=as_json)
 
 
 @app.command("disable")
@@ -153,11 +149,9 @@ def disable(
     Example:
       quorumkey webhook disable 01a1fb5c-6c3d-7e5c-95cc-52144387310f
     """
-    out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         webhook = client.webhooks.disable(webhook_id)
-    out.json(_json(webhook))
-    _show(out, webhook)
+    _tell(webhook, as_json=as_json)
 
 
 @app.command("enable")
@@ -175,11 +169,9 @@ def enable(
     Example:
       quorumkey webhook enable 01a1fb5c-6c3d-7e5c-95cc-52144387310f
     """
-    out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         webhook = client.webhooks.enable(webhook_id)
-    out.json(_json(webhook))
-    _show(out, webhook)
+    _tell(webhook, as_json=as_json)
 
 
 @app.command("delete")
@@ -220,11 +212,9 @@ def send_test(
     Example:
       quorumkey webhook test 01a1fb5c-6c3d-7e5c-95cc-52144387310f
     """
-    out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         sent = client.webhooks.test(webhook_id)
-    out.json(_delivery_json(sent))
-    _show_delivery(out, sent)
+    _tell_delivery(sent, as_json=as_json)
 
 
 @app.command("deliveries")
@@ -273,17 +263,16 @@ def resend(
       quorumkey webhook resend 01a1fb5c-6c3d-7e5c-95cc-52144387310f \
         01a1fb5d-0000-7000-8000-000000000000
     """
-    out = Output(as_json=as_json)
     with connect(url, http_host) as client:
         sent = client.webhooks.resend(webhook_id, event_id)
-    out.json(_delivery_json(sent))
-    _show_delivery(out, sent)
+    _tell_delivery(sent, as_json=as_json)
 
 
 # ---------------------------------------------------------------- what is shown
 
 
-def _show_created(out: Output, created: CreatedWebhook, secret_out: Path | None) -> None:
+def _tell_created(created: CreatedWebhook, secret_out: Path | None, *, as_json: bool) -> None:
+    out = Output(as_json=as_json)
     value = _json(created.webhook)
     unwritten: KeyFileError | None = None
     if secret_out is not None:
@@ -305,6 +294,12 @@ def _show_created(out: Output, created: CreatedWebhook, secret_out: Path | None)
         out.line(f"The secret is in {secret_out}: it is not shown again.")
     if unwritten is not None:
         raise unwritten
+
+
+def _tell(webhook: Webhook, *, as_json: bool) -> None:
+    out = Output(as_json=as_json)
+    out.json(_json(webhook))
+    _show(out, webhook)
 
 
 def _show(out: Output, webhook: Webhook) -> None:
@@ -344,6 +339,12 @@ def _json(webhook: Webhook) -> dict[str, JsonValue]:
     if webhook.disabled_reason is not None:
         value["disabled_reason"] = webhook.disabled_reason
     return value
+
+
+def _tell_delivery(delivery: WebhookDelivery, *, as_json: bool) -> None:
+    out = Output(as_json=as_json)
+    out.json(_delivery_json(delivery))
+    _show_delivery(out, delivery)
 
 
 def _show_delivery(out: Output, delivery: WebhookDelivery) -> None:
