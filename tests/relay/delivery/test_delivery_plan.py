@@ -10,12 +10,12 @@ from tests.contract.material import counted, delivery, fingerprint, furnish, req
 from tests.relay.simulator import START, SimStream
 
 from quorumkey_relay.delivery.hub import DeviceHub
-from quorumkey_relay.delivery.plan import LEASE_SECONDS, DeliveryPlan, was_shown
+from quorumkey_relay.delivery.plan import LEASE_SECONDS, UNANSWERED, DeliveryPlan, was_shown
 from quorumkey_relay.domain.model import Counted, Resolved, Status
 from quorumkey_relay.store.writes import PutDelivery, PutDevice
 
 if TYPE_CHECKING:
-    from quorumkey_relay.store.records import DeliveryState
+    from quorumkey_relay.store.records import Delivery, DeliveryState
     from quorumkey_relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +83,24 @@ async def test_a_new_address_gets_what_has_not_arrived(store: SqliteStore) -> No
         one.request_id for one in found["now"]
     ]
     assert [[], [], []] == [found[name] for name in ("late", "elsewhere", "nowhere")]
+
+
+async def test_an_acknowledgement_hides_no_failure(store: SqliteStore) -> None:
+    """What may have reached the device is acknowledged; where nothing may have, it fetched."""
+    stored = request("alice")
+    row = delivery(stored, "alice", channel="apns")
+    plan = DeliveryPlan(store=store, presence=DeviceHub(), channels={"apns"})
+
+    def states(*known: Delivery) -> list[tuple[str, str]]:
+        found = plan.acknowledged(stored, fingerprint("alice"), known, START)
+        return [(one.channel, one.state) for one in found]
+
+    failed = replace(row, state="failed", reason="BadPriority")
+    lost = replace(row, state="failed", reason=f"{UNANSWERED}timeout")
+    assert [("fetch", "acknowledged")] == states(failed)
+    assert [("fetch", "acknowledged")] == states(replace(row, state="dropped"))
+    assert [("apns", "acknowledged")] == states(lost) == states(row)
+    assert [] == states(failed, replace(row, channel="fetch", state="acknowledged"))
 
 
 async def test_nobody_is_told_of_an_end_without_need(store: SqliteStore) -> None:

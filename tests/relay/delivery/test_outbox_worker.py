@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.contract.material import delivery, ended, fingerprint
+from tests.contract.material import counted, delivery, ended, fingerprint, furnish, request
 from tests.relay.delivery.post import Post, asked, leave, log, queue, work
 from tests.relay.simulator import START
 
 from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Outcome, Retry
 from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.store.writes import OpenRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -230,6 +231,17 @@ async def test_what_is_about_a_finished_request_is_dropped(
     await store.commit(ended(stored))
 
     assert ([], "dropped", "request_finished") == await dropped(backend, store, stored)
+
+
+async def test_who_has_decided_is_not_woken(backend: SqliteBackend, store: SqliteStore) -> None:
+    """A request that goes on without the device has nothing more to ask of it."""
+    await furnish(store, "alice", "bob")
+    stored = request("alice", "bob", required=2)
+    await store.commit((OpenRequest(stored),))
+    await leave(store, delivery(stored, "alice", channel="post"))
+    await store.commit(counted(stored, "alice"))
+
+    assert ([], "dropped", "already_decided") == await dropped(backend, store, stored)
 
 
 async def test_what_is_for_an_unpaired_device_is_dropped(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 MISCONFIGURED_PROBE_SECONDS: Final = 30.0
-# How soon a probe of credentials is answered, mostly.
+# How soon a probe is answered, mostly; what is held back meanwhile asks again after that.
 VERDICT_SECONDS: Final = 2.0
 # So many sends in a row that reach nobody are an outage.
 OUTAGE_FAILURES: Final = 5
@@ -60,11 +60,9 @@ class Circuit:
     def wait_seconds(self, now: float) -> int:
         """Return in how many seconds, at least 1, what is held back may be tried.
 
-        While a probe is under way its verdict is waited for, longer the longer an outage lasts.
+        While a probe is under way its verdict is waited for.
         """
-        wait = self._probe_at - now
-        if self._is_probing:
-            wait = self._interval if self.fault == "outage" else VERDICT_SECONDS
+        wait = VERDICT_SECONDS if self._is_probing else self._probe_at - now
         return max(1, math.ceil(wait))
 
     def turn_seconds(self) -> int:

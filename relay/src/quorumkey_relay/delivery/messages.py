@@ -56,6 +56,8 @@ class Messages:
         stored = self._store.find_pending(delivery.request_id)
         if stored is None or status_at(stored.terms, stored.state, now) is not Status.PENDING:
             return "request_finished"
+        if stored.terms.voter(delivery.device) in stored.state.ballots:
+            return "already_decided"
         return self._to(job, stored, self._challenges.envelope(stored, delivery.device, now))
 
     async def closing(self, job: Job, now: int) -> Message | str:

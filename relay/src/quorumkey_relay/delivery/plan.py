@@ -127,8 +127,15 @@ class DeliveryPlan:
     def acknowledged(
         self, stored: Stored, device: str, known: Sequence[Delivery], now: int
     ) -> list[Delivery]:
-        """Return the log entries of a device that showed the request to its person."""
-        shown = [one for one in known if one.kind == "approval_request"]
+        """Return the log entries of a device that showed the request to its person.
+
+        What has failed or was dropped did not reach it: that stays true.
+        """
+        shown = [
+            one
+            for one in known
+            if one.kind == "approval_request" and (one.state == "queued" or was_shown(one))
+        ]
         if not shown:
             shown = [self._delivery(stored, device, FETCH, now)]
         return [
