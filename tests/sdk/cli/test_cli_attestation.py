@@ -1,33 +1,20 @@
 from __future__ import annotations
 
-import functools
 import shlex
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.sdk.cli.terminal import type_in
-from tests.sdk.device.phones import Desk
 from tests.sdk.relay_double import answer, body_of
 
-from quorumkey.cli import _attestation, _device_options
-from quorumkey.device import SoftwareDevice
+from quorumkey.cli import _attestation
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sdk.cli.terminal import Done
+    from tests.sdk.device.phones import Desk
 
 ENROLL = "POST /v1/device/enroll"
-
-
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A device whose commands talk to a relay in memory."""
-    made = Desk(tmp_path / "home")
-    device = functools.partial(SoftwareDevice, ports=made.ports)
-    monkeypatch.setattr(_device_options, "SoftwareDevice", device)
-    return made
 
 
 def program(*lines: str) -> str:

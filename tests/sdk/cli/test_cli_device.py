@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.sdk.cli.terminal import Done, type_in
-from tests.sdk.device.phones import Desk
 from tests.sdk.relay_double import URL, Stored, answer, failure
 
-from quorumkey.cli import _device_options
 from quorumkey.cli._device_requests import _show_event  # pyright: ignore[reportPrivateUsage]  # tested alone
 from quorumkey.cli._output import Output
 from quorumkey.client import Status
@@ -27,17 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from tests.sdk.device.phones import Desk
+
     from quorumkey.device import DeviceEvent, DeviceRequest
     from quorumkey.protocol import JsonValue
-
-
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A device whose commands talk to a relay in memory."""
-    made = Desk(tmp_path / "home")
-    device = functools.partial(SoftwareDevice, ports=made.ports)
-    monkeypatch.setattr(_device_options, "SoftwareDevice", device)
-    return made
 
 
 @pytest.fixture

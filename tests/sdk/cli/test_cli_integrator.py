@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import functools
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.sdk.cli.terminal import type_in
-from tests.sdk.clock import ManualClock
-from tests.sdk.relay_double import API_KEY, URL, Phone, RelayDouble, answer, body_of
+from tests.sdk.relay_double import URL, Phone, RelayDouble, answer, body_of
 
-from quorumkey.cli import _integrator
-from quorumkey.client import Client, ClientPorts
 from quorumkey.protocol import Action, format_time
 
 if TYPE_CHECKING:
@@ -27,20 +23,10 @@ ACTION = ("--type", "cold_boot", "--description", "Cold boot engine ENG-001")
 
 
 @pytest.fixture
-def relay(monkeypatch: pytest.MonkeyPatch) -> RelayDouble:
+def relay(relay: RelayDouble) -> RelayDouble:
     """A relay in memory that the integrator's commands talk to, with Alice's phone paired."""
-    made, clock = RelayDouble(), ManualClock()
-    client = functools.partial(
-        Client,
-        transport=made.transport,
-        sleep=clock.sleep,
-        ports=ClientPorts(now=clock.now, monotonic=clock.now),
-    )
-    monkeypatch.setattr(_integrator, "Client", client)
-    monkeypatch.setenv("QUORUMKEY_URL", URL)
-    monkeypatch.setenv("QUORUMKEY_API_KEY", API_KEY)
-    made.script(f"GET /v1/devices/{FINGERPRINT}", *(answer(device()) for _ in range(3)))
-    return made
+    relay.script(f"GET /v1/devices/{FINGERPRINT}", *(answer(device()) for _ in range(3)))
+    return relay
 
 
 def device(**more: JsonValue) -> dict[str, JsonValue]:

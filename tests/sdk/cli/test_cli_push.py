@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import functools
 import json
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 from tests.sdk.cli.terminal import Done, type_in
-from tests.sdk.device.phones import Desk
 from tests.sdk.relay_double import body_of
 
-from quorumkey.cli import _device_options
-from quorumkey.device import SoftwareDevice
 from quorumkey.protocol import FcmAddress, NoPushAddress, Push, PushAddress, parse_envelope
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.sdk.device.phones import Desk
 
     from quorumkey.protocol import JsonValue
 
@@ -24,13 +22,10 @@ FCM = '{"channel": "fcm", "token": "abc"}'
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A device whose commands talk to a relay in memory."""
-    made = Desk(tmp_path / "home")
-    device = functools.partial(SoftwareDevice, ports=made.ports)
-    monkeypatch.setattr(_device_options, "SoftwareDevice", device)
-    made.relay.script(CALL, httpx2.Response(200, content=b"{}"))
-    return made
+def desk(desk: Desk) -> Desk:
+    """A device whose relay takes an address."""
+    desk.relay.script(CALL, httpx2.Response(200, content=b"{}"))
+    return desk
 
 
 def device(desk: Desk, command: str, *arguments: str | Path, stdin: str = "") -> Done:

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import functools
 import stat
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 from tests.sdk.cli.terminal import Done, type_in
-from tests.sdk.clock import START, ManualClock
-from tests.sdk.relay_double import API_KEY, URL, RelayDouble, answer, body_of, failure
+from tests.sdk.clock import START
+from tests.sdk.relay_double import RelayDouble, answer, body_of, failure
 
-from quorumkey.cli import _integrator
-from quorumkey.client import Client, ClientPorts
 from quorumkey.protocol import format_time
 
 if TYPE_CHECKING:
@@ -25,22 +22,6 @@ ADDRESS = "https://hooks.example.com/quorumkey"
 SECRET = "whsec_" + "A" * 43 + "="
 PATH = f"/v1/webhooks/{HOOK}"
 TIME = format_time(START)
-
-
-@pytest.fixture
-def relay(monkeypatch: pytest.MonkeyPatch) -> RelayDouble:
-    """A relay in memory that the integrator's commands talk to."""
-    made, clock = RelayDouble(), ManualClock()
-    client = functools.partial(
-        Client,
-        transport=made.transport,
-        sleep=clock.sleep,
-        ports=ClientPorts(now=clock.now, monotonic=clock.now),
-    )
-    monkeypatch.setattr(_integrator, "Client", client)
-    monkeypatch.setenv("QUORUMKEY_URL", URL)
-    monkeypatch.setenv("QUORUMKEY_API_KEY", API_KEY)
-    return made
 
 
 def hook(**more: JsonValue) -> dict[str, JsonValue]:
