@@ -8,15 +8,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, cast
 
-import msgspec
-
 from quorumkey_relay.standins.apns_table import (
     BEHAVIOURS,
     LONG_AGO_MS,
     Environment,
     behaviour_of,
 )
-from quorumkey_relay.standins.exchange import Behaviour, Reply, Request, json_bytes
+from quorumkey_relay.standins.exchange import Behaviour, Reply, Request, json_bytes, json_object
 from quorumkey_relay.standins.ledger import Received
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ class ApnsService:
     def answer(self, request: Request) -> Reply:
         """Judge a push and note what became of it."""
         token = request.path.removeprefix(_PATH)
-        payload = _object_of(request.body)
+        payload = json_object(request.body) or {}
         reason = _fault_of_call(request)
         is_trusted = False
         if reason is None:
@@ -196,15 +194,6 @@ def _fault_of_call(request: Request) -> str | None:
     if request.path == _PATH:
         return "MissingDeviceToken"
     return "DuplicateHeaders" if request.has_duplicates else None
-
-
-def _object_of(body: bytes) -> Mapping[str, object]:
-    """Return a payload, empty where the body is no JSON object."""
-    try:
-        value: object = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return {}
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _fault_of_headers(request: Request, payload: Mapping[str, object]) -> str | None:  # noqa: PLR0911 - one step a rule, in Apple's words

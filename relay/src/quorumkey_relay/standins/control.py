@@ -20,9 +20,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
-
-from quorumkey_relay.standins.exchange import Reply, Request, json_reply
+from quorumkey_relay.standins.exchange import Reply, Request, json_object, json_reply
 from quorumkey_relay.standins.faults import FaultError
 
 if TYPE_CHECKING:
@@ -169,13 +167,10 @@ def _error(status: int, sentence: str) -> Reply:
 
 
 def _members(body: bytes) -> Mapping[str, object]:
-    try:
-        value: object = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        value = None
-    if not isinstance(value, dict):
+    members = json_object(body)
+    if members is None:
         raise _UsageError("The body must be a JSON object.")
-    return cast("dict[str, object]", value)
+    return members
 
 
 def _found(stands: list[Stand], token: str | None, after: int) -> list[Received]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -66,6 +68,15 @@ class Service(Protocol):
 def json_bytes(value: object) -> bytes:
     """Return ``value`` as JSON without white space."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def json_object(body: bytes) -> Mapping[str, object] | None:
+    """Read a JSON object; None where ``body`` is anything else."""
+    try:
+        value: object = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 def json_reply(

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from quorumkey_relay.standins.exchange import Behaviour, Reply, Request, json_bytes
+from quorumkey_relay.standins.exchange import Behaviour, Reply, Request, json_bytes, json_object
 from quorumkey_relay.standins.ledger import Received
 from quorumkey_relay.standins.message_encryption import BrowserKeys, UnreadableMessageError
 from quorumkey_relay.standins.vapid import VapidFaultError
 from quorumkey_relay.standins.webpush_table import BEHAVIOURS, RETRY_AFTER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from quorumkey_relay.standins.faults import Faults
     from quorumkey_relay.standins.ledger import Ledger
@@ -134,7 +132,7 @@ class WebPushService:
         self, request: Request, text: bytes, behaviour: Behaviour, browser: _Browser | None
     ) -> int:
         headers = request.headers
-        payload = _object_of(text)
+        payload = json_object(text) or {}
         topic = headers.get("topic")
         number = self._ledger.next_number()
         accepted = behaviour.status == _CREATED and behaviour.action == "answer"
@@ -189,11 +187,3 @@ def _check_headers(request: Request) -> None:
         raise _Refusal(415, "BadContentEncoding")  # RFC 8291, section 4
     if len(request.body) > MAX_BODY_BYTES:
         raise _Refusal(413, "PayloadTooLarge")  # RFC 8030, section 7.2
-
-
-def _object_of(text: bytes) -> Mapping[str, object]:
-    try:
-        value: object = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return {}
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
