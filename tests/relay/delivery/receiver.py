@@ -68,6 +68,17 @@ class Receiver:
         async with self.news:
             await self.news.wait_for(lambda: self.ended_early > 0)
 
+    def held(self, given: bytes = OK) -> asyncio.Event:
+        """Have what comes from now on wait for an event before it is answered."""
+        release = asyncio.Event()
+
+        async def hold(_: object, writer: asyncio.StreamWriter) -> None:
+            await release.wait()
+            writer.write(given)
+
+        self.by_hand = hold
+        return release
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer what comes over one connection."""
         self.connections += 1

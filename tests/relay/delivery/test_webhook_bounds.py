@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.contract.material import event
-from tests.relay.delivery.receiver import OK, answer, receiving
+from tests.relay.delivery.receiver import answer, receiving
 from tests.relay.delivery.webhook_sending import DELIVERY, SECRET, WEBHOOK, sending
 from tests.relay.simulator import START
 
@@ -31,14 +31,8 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_slow_endpoint_delays_no_other(backend: SqliteBackend, store: SqliteStore) -> None:
     """With hundreds of events held up by one endpoint, another gets all of its own."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(OK)
-
     async with receiving() as slow, receiving() as quick:
-        slow.by_hand = hold
+        release = slow.held()
         post = sending(backend, store)
         stuck, free = await post.webhook(slow.url), await post.webhook(quick.url)
         await post.happen(*(f"r{number}" for number in range(300)))
@@ -63,14 +57,8 @@ async def test_many_slow_endpoints_with_queues_delay_no_other(
     monkeypatch.setattr(module, "MAX_IN_FLIGHT", 64)
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_PER_ENDPOINT", 6)
     monkeypatch.setattr(module, "CLAIM_LIMIT", 32)
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(OK)
-
     async with receiving() as slow, receiving() as quick:
-        slow.by_hand = hold
+        release = slow.held()
         post = sending(backend, store)
         for _ in range(8):
             await post.webhook(slow.url, events=("mpa.approved",))
@@ -165,14 +153,8 @@ async def test_a_lease_that_ends_soon_is_not_used(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:
     """What has waited so long behind a slow endpoint that its lease may end is given back."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(OK)
-
     async with receiving() as receiver:
-        receiver.by_hand = hold
+        release = receiver.held()
         post = sending(backend, store)
         webhook = await post.webhook(receiver.url)
         await post.happen(*(f"r{number}" for number in range(40)))
@@ -196,14 +178,8 @@ async def test_draining_finishes_what_is_in_flight_and_gives_back_the_rest(
     backend: SqliteBackend,
 ) -> None:
     """Nothing new begins, what was sent is settled, and what waits is free for the next process."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(OK)
-
     async with receiving() as receiver, backend.open() as store:
-        receiver.by_hand = hold
+        release = receiver.held()
         post = sending(backend, store)
         webhook = await post.webhook(receiver.url)
         await post.happen(*(f"r{number}" for number in range(40)))
@@ -311,14 +287,8 @@ async def test_draining_without_a_store_ends_too(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:
     """What cannot be given back stays leased, and is free at the next start."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(OK)
-
     async with receiving() as receiver:
-        receiver.by_hand = hold
+        release = receiver.held()
         post = sending(backend, store)
         webhook = await post.webhook(receiver.url)
         await post.happen(*(f"r{number}" for number in range(40)))
@@ -338,14 +308,8 @@ async def test_what_waits_for_a_deleted_webhook_is_not_sent(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:
     """What was claimed and not begun when the webhook went goes with it."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(OK)
-
     async with receiving() as receiver:
-        receiver.by_hand = hold
+        release = receiver.held()
         post = sending(backend, store)
         webhook = await post.webhook(receiver.url)
         await post.happen(*(f"r{number}" for number in range(40)))
@@ -361,14 +325,8 @@ async def test_what_waits_for_one_that_asks_to_wait_is_given_back(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:
     """What was claimed already is not sent to an endpoint that has just asked for time."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(answer(429, "retry-after: 60"))
-
     async with receiving() as receiver:
-        receiver.by_hand = hold
+        release = receiver.held(answer(429, "retry-after: 60"))
         post = sending(backend, store)
         webhook = await post.webhook(receiver.url)
         await post.happen(*(f"r{number}" for number in range(40)))

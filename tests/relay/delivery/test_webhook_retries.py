@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -277,14 +276,8 @@ async def test_gone_disables_it_at_once(backend: SqliteBackend, store: SqliteSto
 
 async def test_it_is_disabled_once(backend: SqliteBackend, store: SqliteStore) -> None:
     """Of many that are told so at the same time, one disables it and tells of it."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(answer(410))
-
     async with receiving() as receiver, receiving() as other:
-        receiver.by_hand = hold
+        release = receiver.held(answer(410))
         post = sending(backend, store)
         await post.webhook(receiver.url)
         await post.webhook(other.url, events=("webhook.disabled",))
@@ -319,14 +312,8 @@ async def test_a_webhook_that_is_deleted_meanwhile(
     backend: SqliteBackend, store: SqliteStore
 ) -> None:
     """What was in flight ends, and brings nothing back."""
-    release = asyncio.Event()
-
-    async def hold(_: object, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.write(answer(500))
-
     async with receiving() as receiver:
-        receiver.by_hand = hold
+        release = receiver.held(answer(500))
         post = sending(backend, store)
         webhook = await post.webhook(receiver.url)
         await post.happen("r1")
