@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from tests.relay.cli.prompt import Operator
     from tests.relay.simulator import Simulator
 
-NAMES = ["configuration", "folder", "secrets", "relay key", "database", "writing", "content"]
+NAMES = [
+    "configuration",
+    "folder",
+    "secrets",
+    "relay key",
+    "channels",
+    "database",
+    "writing",
+    "content",
+]
 
 
 def checked(operator: Operator) -> tuple[int, list[dict[str, Any]]]:
@@ -114,6 +123,41 @@ def test_a_key_file_elsewhere(operator: Operator, tmp_path: Path) -> None:
     findings = operator.json("check", "--key-file", str(path))["checks"]
 
     assert made["relay"] == findings[NAMES.index("relay key")]["detail"]
+
+
+def test_channels_that_are_on_are_named(operator: Operator) -> None:
+    """Web Push is on with a contact, and its key is left for the first start to make."""
+    operator.init()
+
+    printed = operator("check", "--json", "--webpush-subject", "mailto:ops@example.com")
+    findings = json.loads(printed.out)["checks"]
+
+    assert "websocket, webpush" == findings[NAMES.index("channels")]["detail"]
+    assert not (operator.data_dir / "vapid.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "detail"),
+    [
+        (("--fcm-service-account", "nowhere.json"), "cannot read nowhere.json"),
+        (("--ca-file", "nowhere.pem"), "nowhere.pem cannot be read"),
+        (
+            ("--webpush-subject", "mailto:ops@example.com", "--webpush-key-file", "nowhere.key"),
+            "cannot read nowhere.key",
+        ),
+    ],
+    ids=["fcm", "ca-file", "webpush"],
+)
+def test_a_channel_that_would_stop_a_start_is_named(
+    operator: Operator, options: tuple[str, ...], detail: str
+) -> None:
+    """A file of credentials that a start could not read fails the check too."""
+    operator.init()
+
+    printed = operator("check", *options)
+
+    assert printed.status == 1
+    assert f"FAILED  channels       {detail}" in printed.out
 
 
 def test_people_see_a_line_for_each(operator: Operator) -> None:

@@ -87,6 +87,7 @@ def _findings(settings: Settings) -> Generator[Finding]:
         ("folder", _folder),
         ("secrets", _secrets),
         ("relay key", _relay_key),
+        ("channels", _channels),
         ("database", _database),
         ("writing", _writing),
         ("content", _content),
@@ -107,6 +108,31 @@ def _configuration(settings: Settings) -> str:
     policies_of(settings)
     unsafe = "" if settings.unsafe_test_root is None else ", UNSAFE: evidence of tests counts"
     return f"{settings.mode}, reached at {settings.url}{unsafe}"
+
+
+def _channels(settings: Settings) -> str:
+    """Read the files of push credentials as a start does, but make no key for Web Push."""
+    from quorumkey_relay.delivery.push.apns import apns_channel  # noqa: PLC0415 - as above
+    from quorumkey_relay.delivery.push.fcm import fcm_channel  # noqa: PLC0415 - as above
+    from quorumkey_relay.delivery.push.vapid import VAPID_KEY_NAME, vapid_key  # noqa: PLC0415 - as above
+    from quorumkey_relay.delivery.transport import extra_roots  # noqa: PLC0415 - as above
+
+    clock = SystemClock()
+    extra_roots(settings.ca_file)
+    turned_on = {
+        "apns": apns_channel(settings, clock) is not None,
+        "fcm": fcm_channel(settings, clock, _no_alarm) is not None,
+        "webpush": settings.webpush_subject is not None,
+    }
+    if turned_on["webpush"] and (
+        settings.webpush_key_file is not None or (settings.data_dir / VAPID_KEY_NAME).exists()
+    ):
+        vapid_key(settings.data_dir, settings.webpush_key_file)
+    return ", ".join(("websocket", *(name for name, is_on in turned_on.items() if is_on)))
+
+
+def _no_alarm(kind: str, what: str, sentence: str) -> None:
+    del kind, what, sentence
 
 
 def _folder(settings: Settings) -> str:
