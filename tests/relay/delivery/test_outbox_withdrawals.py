@@ -86,6 +86,26 @@ async def test_a_cancellation_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         )
 
 
+async def test_a_channel_that_waits_is_told_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message knows whether it is of use still; one that is not is not sent again."""
+    async with notified(tmp_path, monkeypatch) as (sim, post, people, _):
+        await sim.relay.worker.rest()
+        post.hold, post.messages, post.next_outcomes = asyncio.Event(), [], [Retry(0, "broken")]
+        post.begun.clear()
+        asked = await sim.ask([people[1]])
+        await post.begun.wait()
+        (message,) = post.messages
+        wanted = [message.is_wanted()]
+        await granted(sim.use.cancel_request(integrator_id=ACME.id, request_id=asked.id))
+        wanted.append(message.is_wanted())
+        post.hold.set()
+        await sim.relay.worker.rest()
+
+        assert ([True, False], [message]) == (wanted, post.messages)
+
+
 async def test_an_end_that_follows_from_leaving_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from quorumkey.protocol import Envelope, PushAddress
     from quorumkey_relay.store.records import Delivery, DeliveryState
 
@@ -21,6 +23,11 @@ NOT_SENT: Final = frozenset(
 )
 
 
+def always() -> bool:
+    """Say that a message is of use."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What is to be told to one device: the delivery, and what its payload is made of.
@@ -28,6 +35,9 @@ class Message:
     ``challenge`` is the signed challenge of an ``approval_request``, None for a
     ``request_resolved``. ``address`` is where the device wants to be woken, None on the WebSocket;
     it is a secret, and the device gave it at ``registered_at`` (seconds since the epoch).
+
+    ``is_wanted`` says whether the message still is of use. A channel that has waited for others,
+    for a connection or a credential, asks before it sends; what is not wanted was not processed.
     """
 
     delivery: Delivery
@@ -35,6 +45,7 @@ class Message:
     challenge: Envelope | None
     address: PushAddress | None = field(default=None, repr=False)
     registered_at: int = 0
+    is_wanted: Callable[[], bool] = field(default=always, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

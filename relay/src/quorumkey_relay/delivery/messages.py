@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from quorumkey_relay.delivery.addresses import ADDRESSED_CHANNELS
-from quorumkey_relay.delivery.channel import Message
+from quorumkey_relay.delivery.channel import Message, always
 from quorumkey_relay.delivery.plan import delivery_id, was_shown
 from quorumkey_relay.domain.lifecycle import status_at
 from quorumkey_relay.domain.model import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from quorumkey.protocol import Envelope, PushAddress
     from quorumkey_relay.delivery.addresses import Addresses
     from quorumkey_relay.delivery.challenges import Challenges
@@ -58,7 +61,11 @@ class Messages:
             return "request_finished"
         if stored.terms.voter(delivery.device) in stored.state.ballots:
             return "already_decided"
-        return self._to(job, stored, self._challenges.envelope(stored, delivery.device, now))
+        challenge = self._challenges.envelope(stored, delivery.device, now)
+        return self._to(job, stored, challenge, partial(self._is_pending, delivery.request_id))
+
+    def _is_pending(self, request_id: str) -> bool:
+        return self._store.find_pending(request_id) is not None
 
     async def closing(self, job: Job, now: int) -> Message | str:
         """Return the message that withdraws one that was shown."""
@@ -70,7 +77,13 @@ class Messages:
         stored = await self._store.load(delivery.request_id)
         return "request_unknown" if stored is None else self._to(job, stored, None)
 
-    def _to(self, job: Job, stored: Stored, challenge: Envelope | None) -> Message | str:
+    def _to(
+        self,
+        job: Job,
+        stored: Stored,
+        challenge: Envelope | None,
+        is_wanted: Callable[[], bool] = always,
+    ) -> Message | str:
         """Address a message; a device that said another address since is sent it there."""
         delivery = job.delivery
         device = self._store.directory.device(delivery.device)
@@ -87,6 +100,7 @@ class Messages:
             challenge=challenge,
             address=job.address,
             registered_at=device.push_set_at,
+            is_wanted=is_wanted,
         )
 
 

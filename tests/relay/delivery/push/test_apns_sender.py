@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,17 @@ async def test_the_others_do_not_wait_for_a_first_push_for_ever(apple: Rig) -> N
     assert not first.done()
     assert (apple.stand.counters.connections, apple.stand.counters.streams) == (2, 20)
     first.cancel()
+
+
+async def test_what_is_not_wanted_after_a_wait_is_not_sent(apple: Rig) -> None:
+    """A request that ends while its pushes wait for the first answer is not pushed any more."""
+    apple.stand.faults.delay_seconds = 0.2
+    first = asyncio.create_task(apple.send("ok", 0))
+    await apple.stand.until(lambda counters: counters.streams == 1)
+    waiting = replace(apple.message("ok", 1), is_wanted=lambda: False)
+
+    assert Retry(0, "broken") == await apple.channel.send(waiting)
+    assert (Accepted(), 1) == (await first, apple.stand.counters.streams)
 
 
 async def test_a_provider_that_is_down_is_asked_once_for_all(apple: Rig) -> None:

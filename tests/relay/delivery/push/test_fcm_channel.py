@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -228,6 +229,18 @@ async def test_a_message_that_is_too_late_is_not_sent(push: Rig) -> None:
     outcome = await push.channel.send(push.message(lifetime_seconds=0))
 
     assert (Rejected("too_late"), 0) == (outcome, push.stand.counters.streams)
+
+
+async def test_what_is_not_wanted_once_there_is_a_token_is_not_sent(push: Rig) -> None:
+    """A request may end while its pushes wait for the access token, the first or a newer one."""
+    first = await push.channel.send(replace(push.message(), is_wanted=lambda: False))
+    wanted = iter((True, False))
+    push.stands.token_endpoint.revoke()
+    push.clock.advance(60)
+    second = await push.channel.send(replace(push.message(), is_wanted=lambda: next(wanted)))
+
+    assert [Retry(0, "not_wanted")] * 2 == [first, second]
+    assert (0, 2) == (push.stand.counters.accepted, push.stand.counters.token_requests)
 
 
 async def test_one_lane_for_all_phones(push: Rig) -> None:

@@ -235,6 +235,13 @@ async def test_a_message_that_is_too_late_is_not_sent(push: Rig) -> None:
     assert (Rejected("too_late"), 0) == (outcome, push.stand.counters.streams)
 
 
+async def test_what_is_not_wanted_any_more_is_not_sent(push: Rig) -> None:
+    """A request may end while its pushes wait for the first call of an origin."""
+    outcome = await push.channel.send(replace(push.message(), is_wanted=lambda: False))
+
+    assert (Retry(0, "broken"), 0) == (outcome, push.stand.counters.streams)
+
+
 # Lanes
 
 

@@ -137,6 +137,7 @@ class ApnsChannel:
                 headers=headers,
                 payload=payload,
                 timeout_seconds=seconds,
+                is_wanted=message.is_wanted,
             )
         except TransportFailed as failure:
             return unanswered(failure)
@@ -174,6 +175,7 @@ class ApnsChannel:
                     headers=push.headers,
                     payload=push.payload,
                     timeout_seconds=push.deadline - self._clock.monotonic(),
+                    is_wanted=push.message.is_wanted,
                 )
             except TransportFailed as failure:
                 return unanswered(failure)

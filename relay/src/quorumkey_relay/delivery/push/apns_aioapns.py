@@ -20,12 +20,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from quorumkey_relay.delivery.channel import always
 from quorumkey_relay.delivery.push.apns_sender import HEADERS
 from quorumkey_relay.delivery.transport import Answer, TransportFailed
 from quorumkey_relay.option_table import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from quorumkey.protocol.push_address import ApnsEnvironment
 
@@ -132,7 +133,7 @@ class AioapnsSender:
         self._pools: dict[ApnsEnvironment, _Pool] = {}  # made on the loop that they serve
         self._free = asyncio.Semaphore(MAX_IN_FLIGHT)
 
-    async def send(
+    async def send(  # noqa: PLR0913 - what a push is made of
         self,
         environment: ApnsEnvironment,
         token: str,
@@ -140,6 +141,7 @@ class AioapnsSender:
         headers: Mapping[str, str],
         payload: bytes,
         timeout_seconds: float,
+        is_wanted: Callable[[], bool] = always,
     ) -> Answer:
         """See `ApnsSender`."""
         try:
@@ -148,6 +150,8 @@ class AioapnsSender:
         except TimeoutError:
             raise TransportFailed("timeout", processed=False) from None
         try:
+            if not is_wanted():
+                raise TransportFailed("broken", processed=False)
             until = time_left.when() or 0.0
             seconds_left = until - asyncio.get_running_loop().time()
             result = await self._answered(

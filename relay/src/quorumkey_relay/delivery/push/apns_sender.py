@@ -11,6 +11,7 @@ import asyncio
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from quorumkey_relay.delivery.channel import always
 from quorumkey_relay.delivery.transport import TransportFailed
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ RESENDS: Final = 2
 class ApnsSender(Protocol):
     """Sends one push and returns Apple's answer to it; judges nothing."""
 
-    async def send(
+    async def send(  # noqa: PLR0913 - what a push is made of
         self,
         environment: ApnsEnvironment,
         token: str,
@@ -45,10 +46,12 @@ class ApnsSender(Protocol):
         headers: Mapping[str, str],
         payload: bytes,
         timeout_seconds: float,
+        is_wanted: Callable[[], bool] = always,
     ) -> Answer:
         """Send to a device token, with ``HEADERS`` beside ``headers``.
 
-        Raises TransportFailed, within ``timeout_seconds``.
+        Raises TransportFailed, within ``timeout_seconds``; also for a push that had to wait for
+        others and is not wanted any more.
         """
         ...
 
@@ -100,7 +103,7 @@ class HttpSender:
         self._connections = {environment: _Connection(connect(), 0) for environment in urls}
         self._retiring: set[asyncio.Task[None]] = set()
 
-    async def send(
+    async def send(  # noqa: PLR0913 - what a push is made of
         self,
         environment: ApnsEnvironment,
         token: str,
@@ -108,11 +111,14 @@ class HttpSender:
         headers: Mapping[str, str],
         payload: bytes,
         timeout_seconds: float,
+        is_wanted: Callable[[], bool] = always,
     ) -> Answer:
         """See `ApnsSender`."""
         connection, first = self._connections[environment], None
         if not connection.is_proven:
-            connection, first, timeout_seconds = await self._opened(environment, timeout_seconds)
+            connection, first, timeout_seconds = await self._opened(
+                environment, timeout_seconds, is_wanted
+            )
         answers = connection.answers
         begun = self._monotonic()
         url = self._prefixes[environment] + token
@@ -137,7 +143,7 @@ class HttpSender:
         return answer
 
     async def _opened(
-        self, environment: ApnsEnvironment, timeout_seconds: float
+        self, environment: ApnsEnvironment, timeout_seconds: float, is_wanted: Callable[[], bool]
     ) -> tuple[_Connection, _Opening | None, float]:
         """Return a connection that takes more than one push, or that this push is the first on.
 
@@ -158,6 +164,8 @@ class HttpSender:
             timeout_seconds = deadline - self._monotonic()
             if timeout_seconds <= 0:
                 raise TransportFailed("timeout", processed=False)
+            if not is_wanted():
+                raise TransportFailed("broken", processed=False)
             if not opening.done():
                 self._replace(connection)
             else:

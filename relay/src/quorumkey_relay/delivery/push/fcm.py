@@ -42,6 +42,8 @@ NAME: Final = "fcm"
 SEND_TIMEOUT_SECONDS: Final = 10.0
 #: Later than this after the first try began, the message does not go out again.
 TOTAL_SECONDS: Final = 20.0
+#: What has lost its use while it waited for an access token is looked at again.
+NOT_WANTED: Final = Retry(0, "not_wanted")
 #: Who sends to a phone of another Firebase project has the wrong account, or the app has.
 OTHER_PROJECT: Final = (
     "Phones have given registration tokens of another Firebase project than that of"
@@ -126,16 +128,20 @@ class FcmChannel:
             return Rejected("too_late")
         body = fcm_message(message, address.token, now)
         try:
-            return await self._send(body, now, min(SEND_TIMEOUT_SECONDS, seconds_left))
+            return await self._send(message, body, now, min(SEND_TIMEOUT_SECONDS, seconds_left))
         except (TokenRefused, TokenUnavailable, TransportFailed) as failure:
             return _failed(failure)
 
-    async def _send(self, body: bytes, now: int, timeout_seconds: float) -> Outcome:
+    async def _send(
+        self, message: Message, body: bytes, now: int, timeout_seconds: float
+    ) -> Outcome:
         begun = self._clock.monotonic()
         try:
             token = await self._tokens.current()
         except TransportFailed as failure:
             return Retry(None, failure.reason)  # the message itself has not gone out
+        if not message.is_wanted():
+            return NOT_WANTED
         answer = await self._post(body, token, timeout_seconds)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             try:
@@ -143,6 +149,8 @@ class FcmChannel:
             except TransportFailed as failure:
                 return Retry(None, failure.reason)  # refused, so Google has not taken it
             seconds_left = begun + TOTAL_SECONDS - self._clock.monotonic()
+            if newer is not None and not message.is_wanted():
+                return NOT_WANTED
             if newer is not None and seconds_left > 0:
                 answer = await self._post(body, newer, min(timeout_seconds, seconds_left))
         return self._noted(reaction_to(answer, now=now))

@@ -199,14 +199,17 @@ class WebPushChannel:
             # Takes the place of what the service still keeps for this request (section 5.4).
             "topic": push.message.delivery.request_id.replace("-", ""),
         }
-        send = partial(
-            self._egress.post,
+        return await self._openings.call(push.origin, partial(self._call, push, headers, body))
+
+    async def _call(self, push: _Push, headers: Mapping[str, str], body: bytes) -> Answer:
+        if not push.message.is_wanted():
+            raise TransportFailed("broken", processed=False)
+        return await self._egress.post(
             push.target.url,
             headers=headers,
             body=body,
             timeout_seconds=min(SEND_TIMEOUT_SECONDS, push.seconds_left),
         )
-        return await self._openings.call(push.origin, send)
 
     def _react(self, answer: Answer, token: VapidToken) -> Outcome:
         status = answer.status
