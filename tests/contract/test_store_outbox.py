@@ -145,6 +145,23 @@ async def test_a_claim_is_there_after_a_restart_until_it_is_released(backend: Ba
     assert ([], [queued], 1) == (before, list(released), len(after))
 
 
+async def test_nothing_waits_for_a_clock_that_was_set_back(store: Store) -> None:
+    """What is queued is due at once, claimed or not; what has ended stays as it was."""
+    house = await furnish(store, "alice", "bob", "carol")
+    stored = await house.open("alice bob carol")
+    later, claimed, sent = (
+        replace(delivery(stored, name), next_at=START + 900) for name in ("alice", "bob", "carol")
+    )
+    claimed = replace(claimed, next_at=START, leased_until=START + 900)
+    sent = replace(sent, state="sent")
+    await store.commit(tuple(PutDelivery(one) for one in (later, claimed, sent)))
+
+    await store.advance_deliveries(now=START)
+
+    assert {later.id, claimed.id} == {one.id for one in await claim(store, START)}
+    assert sent == await store.delivery(sent.id)
+
+
 async def test_a_delivery_is_read_by_id(store: Store) -> None:
     """One delivery, or None."""
     house = await furnish(store, "alice")

@@ -180,6 +180,24 @@ async def test_our_own_mistake_is_tried_again_later(
     assert ("queued", "no_credentials", START + 30) == (after.state, after.reason, after.next_at)
 
 
+async def test_a_retry_does_not_wait_for_a_clock_that_was_set_back(
+    backend: SqliteBackend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour that comes twice is not waited for twice."""
+    stored, post = await asked(store, "alice"), Post()
+    post.next_outcomes = [Retry(5, "busy")]
+    monkeypatch.setattr(backend.clock, "monotonic", lambda: float(START))
+    worker = work(backend, store, post)
+    await queue(store, delivery(stored, "alice", channel="post"))
+    await worker.rest()
+    backend.clock.advance(-3_600)
+    await worker.scan()
+    await worker.rest()
+
+    (found,) = await log(store, stored)
+    assert ("accepted", 2) == (found.state, found.attempts)
+
+
 async def test_a_retry_waits_for_its_time(backend: SqliteBackend, store: SqliteStore) -> None:
     """Before its time a scan passes it over, at its time it is sent."""
     stored, post = await asked(store, "alice"), Post(outcome=Retry(17))

@@ -39,6 +39,8 @@ SCAN_LIMIT: Final = 500
 MAX_LANE_JOBS: Final = 4_096
 MAX_JOBS: Final = 20_000
 MAX_IDLE_LANES: Final = 64
+# By so much the wall clock may fall behind the monotonic one between two scans unnoticed.
+MAX_CLOCK_SLIP_SECONDS: Final = 2.0
 # How long a withdrawal waits for the message that it withdraws.
 IN_FLIGHT_SECONDS: Final = 1
 
@@ -72,6 +74,7 @@ class Worker:
         self._commits: set[asyncio.Task[None]] = set()
         self._resting: list[asyncio.Future[None]] = []
         self._is_stopping = False
+        self._skew = self._clock_skew()
 
     # What operators see
 
@@ -117,6 +120,7 @@ class Worker:
     async def scan(self) -> int:
         """Claim what is due in the store: the recovery path. Returns how much was claimed."""
         self._tidy()
+        await self._follow_clock()
         count = 0
         while not self._is_stopping:
             room = min(SCAN_LIMIT, MAX_JOBS - len(self._jobs))
@@ -134,6 +138,19 @@ class Worker:
             if len(claimed) < room:
                 break
         return count
+
+    def _clock_skew(self) -> float:
+        return self._clock.now() - self._clock.monotonic()
+
+    async def _follow_clock(self) -> None:
+        """Have nothing wait for the time again that passed before the clock was set back.
+
+        What this process holds is not sent twice: it is claimed anew while it is in flight.
+        """
+        skew = self._clock_skew()
+        if skew < self._skew - MAX_CLOCK_SLIP_SECONDS:
+            await self._store.advance_deliveries(now=self._clock.now())
+        self._skew = skew
 
     def _take(self, delivery: Delivery, heard_at: float | None) -> None:
         if delivery.id in self._jobs or self._is_stopping:

@@ -220,6 +220,14 @@ class Store(Protocol):
         """Let go of all that was claimed: at a start nobody works on it any more."""
         ...
 
+    async def advance_deliveries(self, *, now: int) -> None:
+        """Have no queued message to a device be due, or claimed, later than ``now``.
+
+        That is what is to be done after the clock was set back: until it has caught up, nothing
+        that waits for another try would be sent.
+        """
+        ...
+
     async def claim_webhook_deliveries(
         self, *, now: int, lease_seconds: int, limit: int, busy: Collection[str]
     ) -> Sequence[WebhookDelivery]:

@@ -55,6 +55,10 @@ CLAIM_DELIVERY: Final = f"UPDATE deliveries SET leased_until = ? WHERE delivery_
 RELEASE_DELIVERIES: Final = (
     "UPDATE deliveries SET leased_until = 0 WHERE state = 'queued' AND leased_until != 0"
 )
+ADVANCE_DELIVERIES: Final = (
+    "UPDATE deliveries SET next_at = min(next_at, ?), leased_until = 0"
+    " WHERE state = 'queued' AND max(next_at, leased_until) > ?"
+)
 
 
 def delivery_row(delivery: Delivery, number: int | None) -> Statement:

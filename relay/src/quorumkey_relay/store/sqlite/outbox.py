@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quorumkey_relay.store.sqlite.delivery_rows import RELEASE_DELIVERIES, claim_rows
+from quorumkey_relay.store.sqlite.delivery_rows import (
+    ADVANCE_DELIVERIES,
+    RELEASE_DELIVERIES,
+    claim_rows,
+)
 from quorumkey_relay.store.sqlite.webhook_rows import RELEASE_WEBHOOK_DELIVERIES
 
 if TYPE_CHECKING:
@@ -41,6 +45,10 @@ class OutboxStore:
         await self._writer.submit((), claim_rows(found, now=now, leased_until=leased_until))
         # What was settled between the look and the claim is not among those that are claimed.
         return self._reader.outbox.claimed(found, leased_until)
+
+    async def advance_deliveries(self, *, now: int) -> None:
+        """Have nothing wait longer; see ``Store.advance_deliveries``."""
+        await self._writer.submit((), [(ADVANCE_DELIVERIES, (now, now))])
 
     async def release_leases(self) -> None:
         """Let go of all that was claimed: at a start nobody works on it any more."""
