@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -23,7 +22,7 @@ from quorumkey_relay.delivery.egress_url import host_of
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutWebhook
-from quorumkey_relay.usecases.webhooks import ALL_EVENTS, disable_webhook
+from quorumkey_relay.usecases.webhooks import ALL_EVENTS, disable_webhook, enabled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,7 +181,7 @@ def enable(settings: Settings, *, webhook: WebhookArgument, as_json: JsonOption 
     with opened(settings) as store:
         found = _webhook(store, webhook)
         if found.status == "disabled":
-            found = replace(found, status="active", disabled_reason=None, failing_since=None)
+            found = enabled(found)
             store.commit(PutWebhook(found))
     out = Output(as_json=as_json)
     out.json(_webhook_json(found))

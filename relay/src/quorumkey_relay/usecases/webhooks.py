@@ -94,6 +94,11 @@ def own_webhook(store: Store, integrator_id: str, webhook_id: str) -> Webhook | 
     return None if webhook is None or webhook.integrator_id != integrator_id else webhook
 
 
+def enabled(webhook: Webhook) -> Webhook:
+    """Return a webhook that is sent events again; that it failed is forgotten."""
+    return replace(webhook, status="active", disabled_reason=None, failing_since=None)
+
+
 def disable_webhook(
     webhook: Webhook, *, reason: DisabledReason, now: int, mint: Mint
 ) -> tuple[PutWebhook, AppendEvent]:
@@ -319,7 +324,7 @@ class EnableWebhook:
         if webhook is None:
             return NOT_FOUND
         if webhook.status == "disabled":
-            webhook = replace(webhook, status="active", disabled_reason=None, failing_since=None)
+            webhook = enabled(webhook)
             await self.store.commit((PutWebhook(webhook),))
         await self.store.settled()
         return view_of(webhook, self.clock.now())
