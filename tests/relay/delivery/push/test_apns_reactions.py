@@ -321,6 +321,22 @@ async def test_the_other_environment_only_where_it_is_served(
         assert apple.stands.apns_sandbox.counters.connections == 0
 
 
+async def test_each_of_several_topics_has_a_lane(tmp_path: Path, anyio_backend: object) -> None:
+    """A key that is not good for one app's topic holds no other app back."""
+    del anyio_backend
+    async with rig(APNS, tmp_path, apns_topics="com.example.a,com.example.b") as apple:
+        lanes = [
+            apple.channel.lane(ApnsAddress(apns_token(), f"com.example.{app}", "production"))
+            for app in ("a", "b", "unknown")
+        ]
+
+    assert [
+        "apns/production/com.example.a",
+        "apns/production/com.example.b",
+        "apns/production",
+    ] == lanes
+
+
 # What is not sent
 
 

@@ -109,10 +109,15 @@ class ApnsChannel:
         self._pauses = Pauses(clock.monotonic)
 
     def lane(self, address: PushAddress | None) -> str:
-        """Return ``apns/production`` or ``apns/sandbox``."""
-        if isinstance(address, ApnsAddress):
-            return f"apns/{self._environments.of(address.token, address.environment)}"
-        return "apns/production"
+        """Return ``apns/production`` or ``apns/sandbox``, and the topic where several are served.
+
+        A key may be good for some of a team's topics only; the others' pushes go on then.
+        """
+        if not isinstance(address, ApnsAddress):
+            return "apns/production"
+        name = f"apns/{self._environments.of(address.token, address.environment)}"
+        is_one_of_many = len(self._topics) > 1 and address.topic in self._topics
+        return f"{name}/{address.topic}" if is_one_of_many else name
 
     async def send(self, message: Message) -> Outcome:
         """Send one push; see `Channel`."""
