@@ -11,6 +11,7 @@ from tests.contract.material import delivery, ended, fingerprint
 from tests.relay.delivery.post import (
     Post,
     addressed,
+    again,
     asked,
     iphone,
     known,
@@ -109,6 +110,27 @@ async def test_an_address_that_changes_while_the_message_waits(
     states = {one.device: (one.state, one.reason) for one in await log(store, stored)}
     expected = ("accepted", None) if told else ("dropped", "address_replaced")
     assert expected == states[fingerprint("second")]
+
+
+@pytest.mark.parametrize(("newer", "told"), [("bb", ["aa", "bb"]), ("aa", ["aa"])])
+async def test_an_address_that_changes_while_the_old_one_takes_the_message(
+    backend: SqliteBackend, store: SqliteStore, newer: str, told: list[str]
+) -> None:
+    """A provider may take what reaches nobody; the same address, given again, is no other."""
+    stored, post = await asked(store, "alice"), Post("apns")
+    await addressed(backend, store, "alice", iphone("aa"))
+    post.hold = asyncio.Event()
+    worker = work(backend, store, post)
+    await queue(store, delivery(stored, "alice", channel="apns"))
+    await post.begun.wait()
+    await addressed(backend, store, "alice", iphone(newer))
+    post.hold.set()
+    await worker.rest()
+    await again(backend, worker, 2)
+
+    (found,) = await log(store, stored)
+    assert "accepted" == found.state
+    assert [iphone(token) for token in told] == [message.address for message in post.messages]
 
 
 async def test_what_was_seen_while_it_waited_is_not_sent(

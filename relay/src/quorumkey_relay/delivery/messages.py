@@ -51,6 +51,18 @@ class Messages:
         if stored is not None:
             self._challenges.envelope(stored, delivery.device, now)
 
+    def is_misdirected(self, job: Job) -> bool:
+        """Say whether the device has given another address since a message was sent to it.
+
+        It asked to be told there what waits, and knows nothing of what the old address took.
+        """
+        device = self._store.directory.device(job.delivery.device)
+        if job.sealed is None or device is None or device.push == job.sealed:
+            return False
+        target = self.target(job.delivery)
+        is_opening = job.delivery.kind == "approval_request"
+        return is_opening and not isinstance(target, str) and target[1] != job.address
+
     def opening(self, job: Job, now: int) -> Message | str:
         """Return the message that asks for an approval."""
         delivery = job.delivery

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from quorumkey_relay.delivery.channel import Message, Outcome, Retry
+from quorumkey_relay.delivery.channel import Accepted, Message, Outcome, Retry
 from quorumkey_relay.delivery.lane import MAX_IN_FLIGHT, Job, Lane
 from quorumkey_relay.delivery.messages import Messages, withdrawn_by
 from quorumkey_relay.delivery.plan import LEASE_SECONDS
@@ -43,6 +43,8 @@ MAX_IDLE_LANES: Final = 64
 MAX_CLOCK_SLIP_SECONDS: Final = 2.0
 # How long a withdrawal waits for the message that it withdraws.
 IN_FLIGHT_SECONDS: Final = 1
+# What becomes of a message that was taken at an address which the device has replaced meanwhile.
+MISDIRECTED: Final = Retry(None, "address_replaced")
 
 
 class Worker:
@@ -215,6 +217,8 @@ class Worker:
             if outcome is None:
                 lane.circuit.unused()
         if outcome is not None:
+            if isinstance(outcome, Accepted) and self._messages.is_misdirected(job):
+                outcome = MISDIRECTED
             self._settle(self._settlement.after(lane, job, outcome))
 
     async def _try(self, lane: Lane, job: Job) -> Outcome | None:
