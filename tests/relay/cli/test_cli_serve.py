@@ -59,6 +59,7 @@ def test_it_says_where_it_serves(operator: Operator) -> None:
         "relay": made["relay"],
         "mode": "development",
         "data_dir": str(operator.data_dir),
+        "channels": ["websocket"],
         "pid": process.pid,
     }
     assert rest == ""
@@ -77,12 +78,13 @@ def test_a_signal_ends_it_well(operator: Operator, number: signal.Signals) -> No
 
 
 def test_people_read_where_it_serves(operator: Operator) -> None:
-    """The text names address, mode and relay, and says how to stop it."""
+    """The text names address, mode, relay and channels, and says how to stop it."""
     made = operator.init()
-    with serve(operator) as process:
-        line = first_line(process)
+    with serve(operator, "--webpush-subject", "mailto:ops@example.com") as process:
+        line, channels = first_line(process), first_line(process)
         stop(process)
 
+    assert "Devices are reached through: websocket, webpush.\n" == channels
     assert line.startswith("Serving http://127.0.0.1:")
     assert line.endswith(f"(development), relay {made['relay']}. Ctrl-C stops it.\n")
 
@@ -90,14 +92,14 @@ def test_people_read_where_it_serves(operator: Operator) -> None:
 def test_a_new_folder_can_be_set_up_while_it_is_served(operator: Operator) -> None:
     """Served before it was set up, a relay says how, and takes what ``init`` made."""
     with serve(operator) as process:
-        lines = [first_line(process) for _ in range(3)]
+        lines = [first_line(process) for _ in range(4)]
         url = lines[0].split()[1]
         made = operator.init()
         with Client(url, made["api_key"]) as client:
             assert eventually(lambda: is_known(client))
         stop(process)
 
-    assert lines[1:] == [
+    assert lines[2:] == [
         "There is no integrator yet; in another terminal:\n",
         f"  quorumkey-relay init --data-dir {operator.data_dir} --integrator NAME\n",
     ]

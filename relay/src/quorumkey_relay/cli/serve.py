@@ -59,17 +59,20 @@ def _refuse_a_second(directory: Path) -> None:
 def _say(relay: Relay, out: Output, *, is_new: bool) -> None:
     settings = relay.settings
     fingerprint = relay.keys.fingerprint(relay.clock.now())
+    channels = [channel.name for channel in relay.channels]
     out.json(
         {
             "url": settings.url,
             "relay": fingerprint,
             "mode": settings.mode,
             "data_dir": str(settings.data_dir),
+            "channels": channels,
             "pid": os.getpid(),
             **({} if settings.unsafe_test_root is None else {"unsafe_test_root": True}),
         }
     )
     out.line(f"Serving {settings.url} ({settings.mode}), relay {fingerprint}. Ctrl-C stops it.")
+    out.line(f"Devices are reached through: {', '.join(channels)}.")
     if settings.unsafe_test_root is not None:
         out.line(
             f"UNSAFE: evidence under the roots in {settings.unsafe_test_root} counts as genuine.",
