@@ -31,10 +31,10 @@ class Faults:
             good credential was answered, as Apple's does.
         max_streams: what MAX_CONCURRENT_STREAMS says then.
         window_bytes: initial HTTP/2 flow-control window of each stream that the stand-in grants.
-        goaway_after: each connection ends with a graceful GOAWAY at its so manieth request, which
-            is the last that is answered.
+        goaway_after: each connection ends with a graceful GOAWAY at this one of its requests,
+            counted from 1, which is the last that is answered.
         goaway_reason: JSON ``reason`` in that GOAWAY's debug data.
-        lose_connection_after: each connection is lost at its so manieth request, unanswered.
+        lose_connection_after: each connection is lost at this one of its requests, unanswered.
         idle_close_seconds: a connection without open streams is closed after so long.
         is_down: connections are refused, those that stand are lost.
         answer_status: every push is answered with this status and no body.
