@@ -34,7 +34,7 @@ class StandIns:
     settings: dict[str, str]
     control_url: str
 
-    def call(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+    def call(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON that it answers
         """Ask, or with a body tell, the stand-ins something."""
         asked = urllib.request.Request(  # noqa: S310 - the address is on loopback
             self.control_url + path,

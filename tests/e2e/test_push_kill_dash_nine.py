@@ -96,7 +96,7 @@ def least_advanced(stands: PushStands, open_requests: list[Json]) -> Json:
 @pytest.mark.slow
 def test_every_push_survives(tmp_path: Path) -> None:
     """After twenty kills every push was accepted in time, and finished requests kept quiet."""
-    moments = sorted(random.Random(SEED).sample(range(1, LAST_MOMENT), KILLS))  # noqa: S311
+    moments = sorted(random.Random(SEED).sample(range(1, LAST_MOMENT), KILLS))  # noqa: S311 - a draw of moments
     with push_stands(tmp_path / "stands") as stands:
         for name in CHANNELS:
             stands.fault(name, delay_seconds=ANSWER_SECONDS, max_streams=MAX_STREAMS)
