@@ -28,6 +28,7 @@ from quorumkey_relay.delivery import lane as lane_module
 from quorumkey_relay.delivery import worker as worker_module
 from quorumkey_relay.delivery.addresses import Addresses
 from quorumkey_relay.delivery.channel import Retry
+from quorumkey_relay.identity.relaykeys import RelayKeys
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.writes import PutDelivery, PutDevice
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from tests.contract.backends import SqliteBackend
 
-    from quorumkey.protocol import PushAddress
+    from quorumkey.protocol import PrivateKey, PushAddress
     from quorumkey_relay.delivery.channel import Message, Outcome
     from quorumkey_relay.store.sqlite import SqliteStore
 
@@ -196,6 +197,27 @@ async def test_what_cannot_be_settled_is_sent_again(
 
     (found,) = await log(store, stored)
     assert (2, "accepted", 1) == (len(post.sent), found.state, found.attempts)
+
+
+async def test_without_the_key_of_the_moment_messages_wait(
+    backend: SqliteBackend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A challenge that cannot be signed breaks nothing, and goes out once it can be."""
+    stored, post = await asked(store, "alice"), Post("apns")
+    await addressed(backend, store, "alice", iphone("aa"))
+    worker = work(backend, store, post)
+
+    def missing(*_: object) -> PrivateKey:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RelayKeys, "current", missing)
+        await queue(store, delivery(stored, "alice", channel="apns"))
+        await worker.rest()
+    sent = len(post.sent)
+    await again(backend, worker)
+
+    assert (0, 1, 0) == (sent, len(post.sent), worker.depth)
 
 
 async def test_a_send_that_cannot_read_the_store_waits(

@@ -9,6 +9,7 @@ between sending and settling sends again, under the same id.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -196,7 +197,9 @@ class Worker:
     def prepare(self, job: Job) -> None:
         """Sign what a message carries."""
         if job.delivery.kind == "approval_request":
-            self._messages.sign(job.delivery, self._clock.now())
+            # Without the key of this moment: `deliver` meets it again, and gives the job back.
+            with suppress(StoreUnavailable):
+                self._messages.sign(job.delivery, self._clock.now())
 
     async def deliver(self, lane: Lane, job: Job) -> None:
         """Send one message and settle it."""
