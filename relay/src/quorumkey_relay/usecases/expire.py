@@ -7,6 +7,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from quorumkey_relay.clock import SECONDS_PER_DAY
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.writes import Commit, OpenRequest
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
 
-SECONDS_PER_DAY: Final = 86_400
 SWEEP_BATCH_REQUESTS: Final = 200
 
 

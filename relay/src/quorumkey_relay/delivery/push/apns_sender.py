@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from quorumkey_relay.delivery.channel import always
+from quorumkey_relay.delivery.push.reconnecting import DEAD_AFTER_SECONDS, MAX_RESENDS
 from quorumkey_relay.delivery.transport import TransportFailed
 
 if TYPE_CHECKING:
@@ -27,12 +28,6 @@ HEADERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 #: How long the first push on a connection holds up the others; then they open another.
 FIRST_ANSWER_SECONDS: Final = 1.0
-#: A connection on which nothing at all was answered for so long is given up: as long as the
-#: keep-alive waits for its answer.
-DEAD_AFTER_SECONDS: Final = 5.0
-#: How often a push goes out again at once that Apple has surely not processed: its stream was
-#: refused, or is above the last one of a GOAWAY. The client below has done so twice each time.
-RESENDS: Final = 2
 
 
 class ApnsSender(Protocol):
@@ -194,7 +189,7 @@ class HttpSender:
                 )
             except TransportFailed as failure:
                 is_processed = failure.processed is None or failure.reason != "broken"
-                if is_processed or resends == RESENDS:
+                if is_processed or resends == MAX_RESENDS:
                     raise
 
     def _judge(

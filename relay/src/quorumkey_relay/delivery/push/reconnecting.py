@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from quorumkey_relay.delivery.transport import Answer, HttpClient
 
 #: A call that waited so long, with no answer to any other meanwhile, was made to a dead connection.
+#: The keep-alive waits as long for its answer.
 DEAD_AFTER_SECONDS: Final = 5.0
-#: Beyond those of the library: each connection that ends gracefully can turn one call back.
+#: How often what surely was not processed is sent again at once, beyond what the library does by
+#: itself: its stream was refused, or is above the last one of a GOAWAY.
 MAX_RESENDS: Final = 2
 
 

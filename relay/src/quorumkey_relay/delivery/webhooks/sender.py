@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from quorumkey_relay.clock import SECONDS_PER_DAY
 from quorumkey_relay.delivery.egress_url import host_of
 from quorumkey_relay.delivery.webhooks.attempt import ATTEMPT_TIMEOUT_SECONDS, try_once
 from quorumkey_relay.delivery.webhooks.schedule import MAX_DELAY_SECONDS
@@ -54,7 +55,6 @@ PAUSE_PER_LOOK: Final = 4
 MAX_PAUSE_SECONDS: Final = 0.02
 #: So long that what was claimed with a share of one endpoint has its turn before it ends.
 LEASE_SECONDS: Final = 120
-SECONDS_PER_DAY: Final = 86_400
 
 log = logs.get()
 
