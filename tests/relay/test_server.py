@@ -118,6 +118,8 @@ def _is_listening(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        return True  # it stopped listening in this very moment; the next look is refused
     return True
 
 
