@@ -273,7 +273,9 @@ async def test_row_11_nothing_is_kept_of_pushes_that_are_over(push: Rig) -> None
     finally:
         tracemalloc.stop()
 
-    assert max(sizes[4:]) - max(sizes[:4]) < 10_000
+    # Two rounds of 250 pushes; whoever keeps an entry for each keeps 64 bytes and more of it. What
+    # fills up to the number in flight and is used again comes to less.
+    assert max(sizes[4:]) - max(sizes[:4]) < 2 * 250 * 64
 
 
 def held(push: Rig) -> int:
