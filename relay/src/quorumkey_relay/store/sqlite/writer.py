@@ -133,20 +133,24 @@ class Writer:
 
     def _execute(self, batch: list[_Job]) -> None:
         """Run the batch's statements in order; neighbours of one kind as one call."""
-        execute, executemany = self._connection.execute, self._connection.executemany
         same, rows = "", list[tuple[object, ...]]()
         for job in batch:
             for sql, values in job.statements:
-                if sql == same:
-                    rows += values if isinstance(values, list) else (values,)
-                    continue
-                if len(rows) == 1:
-                    execute(same, rows[0])
-                elif rows:
-                    executemany(same, rows)
-                same, rows = sql, list(values) if isinstance(values, list) else [values]
-        if rows:
-            executemany(same, rows)
+                if sql != same:
+                    self._run(same, rows)
+                    same, rows = sql, []
+                if isinstance(values, list):
+                    rows += values
+                else:
+                    rows.append(values)
+        self._run(same, rows)
+
+    def _run(self, sql: str, rows: list[tuple[object, ...]]) -> None:
+        # What is no row's change, as a PRAGMA, stands alone; the driver takes several of rows only.
+        if len(rows) == 1:
+            self._connection.execute(sql, rows[0])
+        elif rows:
+            self._connection.executemany(sql, rows)
 
     def _wait_for_lock(self, error: sqlite3.Error) -> None:
         now = time.monotonic()
