@@ -122,6 +122,10 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = MappingProxyType(
         ),
         "not_completed": ErrorSpec(409, "The request is still pending; there is no receipt yet."),
         "device_conflict": ErrorSpec(409, "This key is paired for another approver."),
+        "failed_precondition": ErrorSpec(409, "How things stand does not allow this call."),
+        "approval_required": ErrorSpec(
+            409, "This call waits for the approval of other administrators; issue it again then."
+        ),
         "nonce_expired": ErrorSpec(410, "The nonce is unknown, used or expired; take a new one."),
         "pairing_expired": ErrorSpec(410, "The pairing code is used or expired; make a new one."),
         "cursor_expired": ErrorSpec(410, "The events after this id are no longer kept."),

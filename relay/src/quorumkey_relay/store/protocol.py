@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from quorumkey_relay.domain.model import Status
+    from quorumkey_relay.domain.protection import Protection
+    from quorumkey_relay.domain.transactions import Claim, Transaction
     from quorumkey_relay.identity.principals import (
         ApiKey,
         Attestation,
@@ -80,6 +82,18 @@ class Directory(Protocol):
 
     def webhooks(self, integrator_id: str) -> Sequence[Webhook]:
         """Return an integrator's webhooks, oldest first."""
+        ...
+
+    def devices_of(self, integrator_id: str, approver_id: str) -> Sequence[Device]:
+        """Return the unrevoked devices that are paired for an approver, oldest pairing first."""
+        ...
+
+    def protection(self, integrator_id: str) -> Protection | None:
+        """Return an integrator's protection; None where nothing was ever said about it."""
+        ...
+
+    def protections(self) -> Sequence[Protection]:
+        """Return every integrator's protection."""
         ...
 
 
@@ -155,6 +169,38 @@ class Store(Protocol):
 
     async def evidence(self, request_id: str) -> Sequence[Evidence]:
         """Return the decisions that count, in the order they were counted."""
+        ...
+
+    def find_transaction(self, integrator_id: str, match_key: bytes) -> Transaction | None:
+        """Return the newest transaction for a call that is neither claimed nor withdrawn.
+
+        Its request may have ended in any way; it is the newest state, durable or not.
+        """
+        ...
+
+    def open_transactions(self) -> Iterable[Transaction]:
+        """Return the transactions that something can still happen to, oldest first.
+
+        Those are: not withdrawn, request pending or approved, and, if claimed, without a result.
+        """
+        ...
+
+    async def transaction(self, request_id: str) -> Transaction | None:
+        """Return a transaction by id, as new as ``load``; wait for ``settled`` before telling."""
+        ...
+
+    async def transactions(
+        self, *, integrator_id: str, before: str | None, limit: int
+    ) -> Sequence[Transaction]:
+        """Return up to ``limit`` transactions, newest first, older than txid ``before``."""
+        ...
+
+    async def claim(self, claim_id: str) -> Claim | None:
+        """Return a claim by id, as new as ``load``."""
+        ...
+
+    async def claim_of(self, request_id: str) -> Claim | None:
+        """Return the claim on a request, as new as ``load``."""
         ...
 
     async def pairing(self, pairing_id: str) -> Pairing | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from quorumkey_relay.domain.model import Event, State, Terms
+    from quorumkey_relay.domain.protection import Protection
+    from quorumkey_relay.domain.transactions import Claim, Transaction, Withdrawal
     from quorumkey_relay.identity.principals import (
         ApiKey,
         Attestation,
@@ -176,6 +178,46 @@ class PutSuccession:
     not_before: int
 
 
+@dataclass(frozen=True, slots=True)
+class PutProtection:
+    """A new or changed protection of an integrator; Conflict where ``before`` is not the newest.
+
+    ``before`` is None where the integrator had none.
+    """
+
+    before: Protection | None
+    after: Protection
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """A gated call, in the commit that opens its request."""
+
+    transaction: Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawTransaction:
+    """An approval can no longer be claimed; Conflict where it was claimed or withdrawn before."""
+
+    request_id: str
+    withdrawal: Withdrawal
+
+
+@dataclass(frozen=True, slots=True)
+class TakeClaim:
+    """An approval is claimed; Conflict where it was claimed or withdrawn before."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class SettleClaim:
+    """A claim has its result; Conflict where it had one before."""
+
+    claim: Claim
+
+
 Write = (
     OpenRequest
     | AdvanceRequest
@@ -194,11 +236,24 @@ Write = (
     | SettleWebhookDelivery
     | KeepAnswer
     | PutSuccession
+    | PutProtection
+    | OpenTransaction
+    | WithdrawTransaction
+    | TakeClaim
+    | SettleClaim
 )
 
 
 Commit = tuple[Write, ...]
 # What another process changed: the kind, and which one (its id, fingerprint or event id).
 Change = Literal[
-    "integrator", "api_key", "pairing", "device", "event", "succession", "recheck", "webhook"
+    "integrator",
+    "api_key",
+    "pairing",
+    "device",
+    "event",
+    "succession",
+    "recheck",
+    "webhook",
+    "protection",
 ]

@@ -104,6 +104,14 @@ MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 IDEMPOTENCY_SECONDS: Final = 86_400
 CLOCK_SKEW_SECONDS: Final = 300
 
+# Protected methods (ours, but for the canonical request's).
+MAX_METHOD_NAME_CHARS: Final = 200
+MAX_REQUEST_VIEW_BYTES: Final = 65_536  # what conditions and approvers see of a call
+MAX_CHECK_BODY_BYTES: Final = 262_144
+MIN_CLAIM_KEY_CHARS: Final = 16
+MAX_CLAIM_KEY_CHARS: Final = 255
+TXID_HEADER: Final = "x-mpa-txid"
+
 # Reading and lists (sections 2 and 5).
 MAX_WAIT_SECONDS: Final = 60
 MIN_LIST_LIMIT: Final = 1

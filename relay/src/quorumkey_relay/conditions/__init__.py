@@ -1,0 +1,1 @@
+"""Conditions under which a protected method waits: CEL, bounded when added, fail-closed when run."""
