@@ -18,6 +18,7 @@ from quorumkey.protocol import (
     Challenge,
     Decision,
     Enrollment,
+    Execution,
     JsonValue,
     Kind,
     PasskeyPolicy,
@@ -70,6 +71,7 @@ _STATEMENTS: tuple[type[Statement], ...] = (
     Unpair,
     Succession,
     Receipt,
+    Execution,
 )
 _KEY = PrivateKey.generate()
 _PASSKEYS = PasskeyPolicy("example.com", frozenset({"https://example.com"}))

@@ -11,6 +11,7 @@ from quorumkey.protocol import (
     Challenge,
     Decision,
     Enrollment,
+    Execution,
     Form,
     Kind,
     PasskeyPolicy,
@@ -63,6 +64,7 @@ _STATEMENTS: dict[str, type[Statement]] = {
         Unpair,
         Succession,
         Receipt,
+        Execution,
     )
 }
 

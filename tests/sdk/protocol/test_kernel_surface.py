@@ -26,15 +26,16 @@ from quorumkey.protocol import (
 
 _PROTOCOL = """
 ASSURANCE_RANK PROFILES Action ApnsAddress Approver Assurance Challenge Decision DecisionValue
-Distinct Enrollment Envelope FcmAddress FinalStatus Form Group JsonValue Kind NoPushAddress Party
-PasskeyPolicy Platform Policy PrivateKey Profile ProfileLimits PublicKey Push PushAddress Receipt
-RejectPolicy RequestDocument Session Statement Succession Unpair Verified WebAuthnAssertion
-WebPushAddress admits assurance_of b64decode b64encode b64url_decode b64url_encode check_action
-check_assurance check_expires_in check_fingerprint check_match_code check_origin check_params
-check_text check_time check_use_within check_uuid7 fingerprint_of format_pairing_code format_time
-is_impossible json_equal lost_groups make_pairing_code media_type normalise_pairing_code origin_of
-pae pairing_binding parse_envelope parse_push_address parse_time pictogram request_digest
-satisfied_groups sign speakable uuid7 verify_signature verify_statement
+Distinct Enrollment Envelope Execution ExecutionResult FcmAddress FinalStatus Form Group JsonValue
+Kind NoPushAddress Party PasskeyPolicy Platform Policy PrivateKey Profile ProfileLimits PublicKey
+Push PushAddress Receipt RejectPolicy RequestDocument Session Statement Succession Unpair Verified
+WebAuthnAssertion WebPushAddress admits assurance_of b64decode b64encode b64url_decode
+b64url_encode canonical_json canonical_json_of check_action check_assurance check_expires_in
+check_fingerprint check_match_code check_origin check_params check_text check_time
+check_use_within check_uuid7 fingerprint_of format_pairing_code format_time is_impossible
+json_equal lost_groups make_pairing_code media_type normalise_pairing_code origin_of pae
+pairing_binding parse_envelope parse_push_address parse_time pictogram request_binding
+request_digest satisfied_groups sign speakable uuid7 verify_signature verify_statement
 """
 _RECEIPTS = """
 PolicyGroup UnsafeAny VerificationPolicy VerifiedReceipt load_policy verify_receipt

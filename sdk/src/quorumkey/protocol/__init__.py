@@ -15,6 +15,7 @@ from quorumkey.protocol.assurance import (
     assurance_of,
     check_assurance,
 )
+from quorumkey.protocol.canonical import canonical_json, canonical_json_of, request_binding
 from quorumkey.protocol.decision import Decision, DecisionValue, check_match_code
 from quorumkey.protocol.device_statements import Enrollment, Platform, Push, Session, Unpair
 from quorumkey.protocol.dsse import (
@@ -61,7 +62,14 @@ from quorumkey.protocol.push_address import (
     parse_push_address,
 )
 from quorumkey.protocol.quorum import is_impossible, lost_groups, satisfied_groups
-from quorumkey.protocol.relay_statements import Challenge, FinalStatus, Receipt, Succession
+from quorumkey.protocol.relay_statements import (
+    Challenge,
+    Execution,
+    ExecutionResult,
+    FinalStatus,
+    Receipt,
+    Succession,
+)
 from quorumkey.protocol.request import (
     PROFILES,
     Profile,
@@ -85,6 +93,8 @@ __all__ = [
     "Distinct",
     "Enrollment",
     "Envelope",
+    "Execution",
+    "ExecutionResult",
     "FcmAddress",
     "FinalStatus",
     "Form",
@@ -118,6 +128,8 @@ __all__ = [
     "b64encode",
     "b64url_decode",
     "b64url_encode",
+    "canonical_json",
+    "canonical_json_of",
     "check_action",
     "check_assurance",
     "check_expires_in",
@@ -145,6 +157,7 @@ __all__ = [
     "parse_push_address",
     "parse_time",
     "pictogram",
+    "request_binding",
     "request_digest",
     "satisfied_groups",
     "sign",

@@ -1,4 +1,7 @@
-"""What the relay signs besides requests: challenges, successions, receipts (sections 3, 8, 11)."""
+"""What the relay signs besides requests (protocol sections 3, 8 and 11).
+
+Challenges, successions, receipts, and what became of an approved call.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-__all__ = ["Challenge", "FinalStatus", "Receipt", "Succession"]
+__all__ = ["Challenge", "Execution", "ExecutionResult", "FinalStatus", "Receipt", "Succession"]
 
 FinalStatus: TypeAlias = Literal["approved", "rejected", "timeout", "cancelled"]
 _FINAL_STATUSES: Final[Mapping[str, FinalStatus]] = MappingProxyType(
@@ -45,6 +48,11 @@ _FINAL_STATUSES: Final[Mapping[str, FinalStatus]] = MappingProxyType(
         "timeout": "timeout",
         "cancelled": "cancelled",
     }
+)
+#: What became of a call: it ran, it ran and failed, or nobody can say.
+ExecutionResult: TypeAlias = Literal["ok", "error", "indeterminate"]
+_RESULTS: Final[Mapping[str, ExecutionResult]] = MappingProxyType(
+    {"ok": "ok", "error": "error", "indeterminate": "indeterminate"}
 )
 
 
@@ -259,3 +267,95 @@ class Receipt(Statement):
 
 _RECEIPT_REQUIRED: Final = frozenset({"v", "status", "completed_at", "request", "decisions"})
 _RECEIPT_MEMBERS: Final = allow(_RECEIPT_REQUIRED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution(Statement):
+    """What became of an approved call: the relay's word, not evidence of the call itself.
+
+    Attributes:
+        request_digest: ``sha256:<hex>`` of the request document's bytes.
+        claim_id: the one claim on the approval, UUIDv7.
+        claimed_at: when it was taken, before the call ran, in epoch seconds.
+        result: ``ok`` or ``error`` as the executor told; ``indeterminate`` if it never did.
+        completed_at: when the relay was told, in epoch seconds; None if it never was.
+        result_digest: ``sha256:<hex>`` of what the call answered, if the executor gave one.
+    """
+
+    KIND: ClassVar[Kind] = Kind.EXECUTION
+    request_digest: str
+    claim_id: str
+    claimed_at: int
+    result: ExecutionResult
+    completed_at: int | None = None
+    result_digest: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every member.
+
+        Raises:
+            ProtocolError: ``invalid_request``.
+        """
+        digest_in(self.request_digest, field="request_digest")
+        check_uuid7(self.claim_id, field="claim_id")
+        check_time(self.claimed_at, field="claimed_at")
+        choice_of(self.result, _RESULTS, field="result")
+        if self.result_digest is not None:
+            digest_in(self.result_digest, field="result_digest")
+        if self.completed_at is not None:
+            check_time(self.completed_at, field="completed_at")
+        self._check_outcome()
+        self._check_head()
+
+    def _check_outcome(self) -> None:
+        """Check that a known result has a time, and an unknown one nothing."""
+        if self.result == "indeterminate":
+            if self.completed_at is not None or self.result_digest is not None:
+                message = "completed_at and result_digest must be absent of an unknown result."
+                raise refuse(message)
+        elif self.completed_at is None or self.completed_at < self.claimed_at:
+            message = "completed_at must be a time that is not before claimed_at."
+            raise refuse(message)
+
+    def _members(self) -> Members:
+        members: Members = {
+            "v": VERSION,
+            "request_digest": self.request_digest,
+            "claim_id": self.claim_id,
+            "claimed_at": format_time(self.claimed_at),
+        }
+        if self.completed_at is not None:
+            members["completed_at"] = format_time(self.completed_at)
+        members["result"] = self.result
+        if self.result_digest is not None:
+            members["result_digest"] = self.result_digest
+        return members
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read a payload strictly.
+
+        Raises:
+            ProtocolError: ``invalid_json``, ``payload_too_large`` or ``invalid_request``.
+        """
+        members = open_payload(
+            payload, kind=cls.KIND, required=_EXECUTION_REQUIRED, allowed=_EXECUTION_MEMBERS
+        )
+        return cls(
+            request_digest=text_of(members["request_digest"], field="request_digest"),
+            claim_id=text_of(members["claim_id"], field="claim_id"),
+            claimed_at=parse_time(members["claimed_at"], field="claimed_at"),
+            result=choice_of(members["result"], _RESULTS, field="result"),
+            completed_at=parse_time(members["completed_at"], field="completed_at")
+            if "completed_at" in members
+            else None,
+            result_digest=text_of(members["result_digest"], field="result_digest")
+            if "result_digest" in members
+            else None,
+            extensions=extensions_in(members),
+            critical=critical_in(members),
+        )
+
+
+_EXECUTION_REQUIRED: Final = frozenset({"v", "request_digest", "claim_id", "claimed_at", "result"})
+_EXECUTION_MEMBERS: Final = allow(_EXECUTION_REQUIRED, "completed_at", "result_digest")

@@ -12,7 +12,7 @@ from quorumkey.protocol.action import Action, check_action
 from quorumkey.protocol.decision import Decision
 from quorumkey.protocol.device_statements import Enrollment, Push, Session, Unpair
 from quorumkey.protocol.policy import Approver, Group, Party, Policy
-from quorumkey.protocol.relay_statements import Challenge, Receipt, Succession
+from quorumkey.protocol.relay_statements import Challenge, Execution, Receipt, Succession
 from quorumkey.protocol.request import RequestDocument, request_digest
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Challenge",
     "Decision",
     "Enrollment",
+    "Execution",
     "Group",
     "Party",
     "Policy",

@@ -43,12 +43,15 @@ def _integer(text: str) -> int:
         value = int(text)
         if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
             return value
-    message = "The JSON has a number that is not an integer within ±(2^53-1)."
+    message = "The JSON has a number that is not an integer within ±(2^53-1); send it as a string."
     raise _refuse(message)
 
 
 def _not_integer(_text: str) -> NoReturn:
-    message = "The JSON has a number that is not an integer; write it without point or exponent."
+    message = (
+        "The JSON has a number that is not an integer; write it without point or exponent, or "
+        "send it as a string."
+    )
     raise _refuse(message)
 
 
