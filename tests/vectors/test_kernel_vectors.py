@@ -27,6 +27,8 @@ from quorumkey.protocol import (
     b64encode,
     b64url_decode,
     b64url_encode,
+    canonical_json,
+    canonical_json_of,
     check_fingerprint,
     check_match_code,
     check_origin,
@@ -42,6 +44,7 @@ from quorumkey.protocol import (
     parse_envelope,
     parse_time,
     pictogram,
+    request_binding,
     satisfied_groups,
     speakable,
     strict_json,
@@ -74,6 +77,17 @@ def test_strict_json(case: Case) -> None:
     """The strict reader accepts exactly the valid documents."""
     with case.outcome():
         strict_json.loads(case.data("data"), max_bytes=100_000)
+
+
+@each("canonical.json", required={"data"}, optional={"canonical", "binding"})
+def test_canonical_requests(case: Case) -> None:
+    """A request has one spelling, also when read as a value, and that spelling's digest."""
+    with case.outcome():
+        canonical = canonical_json_of(case.data("data"), max_bytes=1_000)
+
+        assert case.data("canonical") == canonical
+        assert case.text("binding") == request_binding(canonical)
+        assert canonical == canonical_json(strict_json.loads(canonical, max_bytes=1_000))
 
 
 def _base64_bytes(value: object) -> str:

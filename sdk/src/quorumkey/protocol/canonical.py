@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from json import JSONEncoder
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from quorumkey.errors import ProtocolError
@@ -20,6 +21,8 @@ from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_SAFE_INTEGER
 from quorumkey.protocol.strict_json import loads
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorumkey.protocol.encoding import JsonValue
 
 __all__ = ["canonical_json", "canonical_json_of", "request_binding"]
@@ -30,6 +33,16 @@ _ENCODER: Final = JSONEncoder(
     separators=(",", ":"),
     sort_keys=True,
     check_circular=False,  # _fault() has been everywhere by then
+)
+
+# What is wrong with a value of these types where _fault() could not accept it.
+_REFUSED: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        int: "is an integer beyond ±(2^53-1); send it as a string",
+        float: "is a number that is not an integer; send it as a string",
+        dict: f"is nested deeper than {MAX_JSON_DEPTH}",
+        list: f"is nested deeper than {MAX_JSON_DEPTH}",
+    }
 )
 
 
@@ -103,20 +116,18 @@ class _Fault(NamedTuple):
 def _fault(value: object, depth: int) -> _Fault | None:
     """The first fault of a value; the place is made only where there is one."""
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return None
-    if kind is int:
-        exact = isinstance(value, int) and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
-        return None if exact else _Fault("", "is an integer beyond ±(2^53-1); send it as a string")
-    if kind is float:
-        return _Fault("", "is a number that is not an integer; send it as a string")
-    if kind is not dict and kind is not list:
-        return _Fault("", f"is no JSON value but a {kind.__name__}")
-    if depth == 0:
-        return _Fault("", f"is nested deeper than {MAX_JSON_DEPTH}")
-    if kind is dict:
+    if kind is dict and depth:
         return _fault_inside(cast("dict[object, object]", value), depth - 1)
-    return _fault_among(cast("list[object]", value), depth - 1)
+    if kind is list and depth:
+        return _fault_among(cast("list[object]", value), depth - 1)
+    if kind is str or kind is bool or value is None or (kind is int and _is_exact(value)):
+        return None
+    what = _REFUSED.get(kind, f"is no JSON value but a {kind.__name__}")
+    return _Fault("", what)
+
+
+def _is_exact(value: object) -> bool:
+    return isinstance(value, int) and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
 
 
 def _fault_inside(value: dict[object, object], depth: int) -> _Fault | None:
