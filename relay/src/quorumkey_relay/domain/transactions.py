@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
+from quorumkey_relay.domain.forms import Executor
 from quorumkey_relay.domain.lifecycle import completed_at, status_at
 from quorumkey_relay.domain.model import Status
 
 if TYPE_CHECKING:
-    from quorumkey_relay.domain.forms import Executor
     from quorumkey_relay.domain.model import State, Terms
 
 #: For so long after a claim its result is awaited; then what became of the call is unknown.
