@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
-from quorumkey.protocol import (
-    Kind,
-    RequestDocument,
-    b64encode,
-    request_digest,
-    sign,
-)
-from quorumkey_relay.domain.model import State, terms_of
+from quorumkey.protocol import b64encode
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.store.records import Stored
-from quorumkey_relay.store.writes import OpenRequest, PutDelivery
-from quorumkey_relay.usecases.draft import draft
+from quorumkey_relay.usecases.draft import draft, given
+from quorumkey_relay.usecases.opening import NONCE_BYTES, opening, sealed
 from quorumkey_relay.usecases.render import encode, request_of
 from quorumkey_relay.usecases.rules import check_devices, pending_limit
 
@@ -33,9 +25,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.commands import AskBody
     from quorumkey_relay.usecases.idempotency import Idempotency, Idempotent
     from quorumkey_relay.usecases.ports import Policy
-
-NONCE_BYTES: Final = 32
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskApproval:
@@ -86,29 +75,9 @@ class AskApproval:
         )
         if busy is not None:
             return busy
-        stored = self._stored(document, persons, body.match_code, now)
-        writes: Commit = (
-            OpenRequest(stored),
-            *(PutDelivery(delivery) for delivery in self.plan.opening(stored, now)),
-        )
+        stored = sealed(document, persons=persons, key=key, match_code=given(body.match_code, None))
+        writes = opening(stored, plan=self.plan, now=now)
         return encode(request_of(stored, now)), writes
 
     def _nonce(self, given: str | UnsetType) -> str:
         return b64encode(self.mint.random(NONCE_BYTES)) if given is UNSET else str(given)
-
-    def _stored(
-        self,
-        document: RequestDocument,
-        persons: dict[str, str],
-        match_code: str | UnsetType,
-        now: int,
-    ) -> Stored:
-        payload = encode(document.to_json())  # as the kernel would, in a fifth of the time
-        terms = terms_of(
-            document,
-            digest=request_digest(payload),
-            persons=persons,
-            match_code=None if isinstance(match_code, UnsetType) else match_code,
-        )
-        envelope = sign(Kind.REQUEST, payload, self.keys.current(now))
-        return Stored(terms=terms, state=State(), document=envelope, nonce=document.nonce)

@@ -69,14 +69,14 @@ def _group(group: GroupBody) -> Group:
     return Group(
         group.name,
         tuple(
-            _approver(one.fingerprint, one.device_public_key, given(one.approver_id, None))
+            approver(one.fingerprint, one.device_public_key, given(one.approver_id, None))
             for one in group.approvers
         ),
     )
 
 
 @lru_cache(maxsize=limits.PUBLIC_KEY_CACHE_KEYS)
-def _approver(fingerprint: str, device_public_key: str, approver_id: str | None) -> Approver:
+def approver(fingerprint: str, device_public_key: str, approver_id: str | None) -> Approver:
     """Return one device; the same ones are named in request after request."""
     return Approver(fingerprint, device_public_key, approver_id)
 

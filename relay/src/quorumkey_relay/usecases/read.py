@@ -23,7 +23,7 @@ from quorumkey_relay.usecases.views import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from quorumkey.protocol import Envelope, FinalStatus
     from quorumkey_relay.clock import Clock
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.store.records import Delivery, Stored
+    from quorumkey_relay.store.records import Delivery, Evidence, Stored
     from quorumkey_relay.usecases.bulletin import Bulletin
 
 BAD_CURSOR = Refusal("invalid_request", "cursor: this is not a cursor of this list.")
@@ -171,24 +171,29 @@ class ReadReceipt:
         status = lifecycle.status_at(stored.terms, stored.state, now)
         if status is Status.PENDING:
             return NOT_COMPLETED
-        decisions = await self._decisions(stored) if status is Status.APPROVED else ()
+        evidence = await self.store.evidence(request_id) if status is Status.APPROVED else ()
         await self.store.settled()
-        receipt = Receipt(
-            status=_FINAL[status],
-            completed_at=lifecycle.completed_at(stored.terms, stored.state, now) or now,
-            request=stored.document,
-            decisions=decisions,
-        )
-        return sign(Kind.RECEIPT, receipt.encode(), self.keys.current(now)).encode()
+        return receipt_of(stored, evidence, keys=self.keys, now=now)
 
-    async def _decisions(self, stored: Stored) -> tuple[Envelope, ...]:
-        """Return the approvals that satisfied the groups: the first of each group."""
-        first: dict[int, Envelope] = {}
-        for evidence in await self.store.evidence(stored.terms.request_id):
-            if evidence.choice == "approve":
-                group = stored.terms.seats[evidence.device].group
-                first.setdefault(group, evidence.envelope)
-        return tuple(first[group] for group in stored.state.satisfied)
+
+def receipt_of(
+    stored: Stored, evidence: Sequence[Evidence], *, keys: RelayKeys, now: int
+) -> bytes:
+    """Return the receipt envelope of a finished request as JSON; ``evidence`` of an approved one.
+
+    It holds the approvals that satisfied the groups: the first of each.
+    """
+    first: dict[int, Envelope] = {}
+    for one in evidence:
+        if one.choice == "approve":
+            first.setdefault(stored.terms.seats[one.device].group, one.envelope)
+    receipt = Receipt(
+        status=_FINAL[lifecycle.status_at(stored.terms, stored.state, now)],
+        completed_at=lifecycle.completed_at(stored.terms, stored.state, now) or now,
+        request=stored.document,
+        decisions=tuple(first[group] for group in stored.state.satisfied) if first else (),
+    )
+    return sign(Kind.RECEIPT, receipt.encode(), keys.current(now)).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
