@@ -9,6 +9,7 @@ import quorumkey.protocol
 from quorumkey import errors, receipts
 from quorumkey.protocol import (
     action,
+    canonical,
     dsse,
     encoding,
     ids,
@@ -17,6 +18,7 @@ from quorumkey.protocol import (
     pairing,
     pictogram,
     policy,
+    protected_call,
     push_address,
     quorum,
     request,
@@ -25,16 +27,16 @@ from quorumkey.protocol import (
 )
 
 _PROTOCOL = """
-ASSURANCE_RANK PROFILES Action ApnsAddress Approver Assurance Challenge Decision DecisionValue
-Distinct Enrollment Envelope Execution ExecutionResult FcmAddress FinalStatus Form Group JsonValue
-Kind NoPushAddress Party PasskeyPolicy Platform Policy PrivateKey Profile ProfileLimits PublicKey
-Push PushAddress Receipt RejectPolicy RequestDocument Session Statement Succession Unpair Verified
-WebAuthnAssertion WebPushAddress admits assurance_of b64decode b64encode b64url_decode
-b64url_encode canonical_json canonical_json_of check_action check_assurance check_expires_in
-check_fingerprint check_match_code check_origin check_params check_text check_time
-check_use_within check_uuid7 fingerprint_of format_pairing_code format_time is_impossible
-json_equal lost_groups make_pairing_code media_type normalise_pairing_code origin_of pae
-pairing_binding parse_envelope parse_push_address parse_time pictogram request_binding
+ASSURANCE_RANK Action ApnsAddress Approver Assurance CallerKind Challenge Decision DecisionValue
+Distinct Enrollment Envelope Execution ExecutionResult FcmAddress FinalStatus Form Group Hidden
+JsonValue Kind NoPushAddress PROFILES Party PasskeyPolicy Platform Policy PrivateKey Profile
+ProfileLimits ProtectedCall PublicKey Push PushAddress Receipt RejectPolicy RequestDocument
+Session Statement Succession Unpair Verified WebAuthnAssertion WebPushAddress admits assurance_of
+b64decode b64encode b64url_decode b64url_encode canonical_json canonical_json_of check_action
+check_assurance check_expires_in check_fingerprint check_match_code check_origin check_params
+check_text check_time check_use_within check_uuid7 fingerprint_of format_pairing_code format_time
+is_impossible json_equal lost_groups make_pairing_code media_type normalise_pairing_code origin_of
+pae pairing_binding parse_envelope parse_push_address parse_time pictogram request_binding
 request_digest satisfied_groups sign speakable uuid7 verify_signature verify_statement
 """
 _RECEIPTS = """
@@ -67,6 +69,7 @@ def test_exported_names_exist() -> None:
         receipts,
         errors,
         action,
+        canonical,
         dsse,
         encoding,
         ids,
@@ -75,6 +78,7 @@ def test_exported_names_exist() -> None:
         pairing,
         sys.modules["quorumkey.protocol.pictogram"],
         policy,
+        protected_call,
         push_address,
         quorum,
         request,

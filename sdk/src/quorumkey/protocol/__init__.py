@@ -53,6 +53,7 @@ from quorumkey.protocol.pairing import (
 )
 from quorumkey.protocol.pictogram import pictogram, speakable
 from quorumkey.protocol.policy import Approver, Distinct, Group, Party, Policy, RejectPolicy
+from quorumkey.protocol.protected_call import CallerKind, Hidden, ProtectedCall
 from quorumkey.protocol.push_address import (
     ApnsAddress,
     FcmAddress,
@@ -87,6 +88,7 @@ __all__ = [
     "ApnsAddress",
     "Approver",
     "Assurance",
+    "CallerKind",
     "Challenge",
     "Decision",
     "DecisionValue",
@@ -99,6 +101,7 @@ __all__ = [
     "FinalStatus",
     "Form",
     "Group",
+    "Hidden",
     "JsonValue",
     "Kind",
     "NoPushAddress",
@@ -109,6 +112,7 @@ __all__ = [
     "PrivateKey",
     "Profile",
     "ProfileLimits",
+    "ProtectedCall",
     "PublicKey",
     "Push",
     "PushAddress",

@@ -22,6 +22,7 @@ __all__ = [
     "b64url_encode",
     "check_text",
     "check_time",
+    "escape_text",
     "format_time",
     "json_equal",
     "parse_time",
@@ -179,6 +180,15 @@ def check_text(value: object, *, field: str, minimum: int, maximum: int) -> str:
         message = f"{field} must not begin or end with white space."
         raise ProtocolError("invalid_request", message)
     return value
+
+
+def escape_text(text: str) -> str:
+    r"""Write every character that section 2 refuses in text people see as ``\uXXXX``."""
+    return _REFUSED.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def json_equal(one: JsonValue, other: JsonValue) -> bool:
