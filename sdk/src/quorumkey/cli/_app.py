@@ -12,6 +12,7 @@ from quorumkey.cli import (
     _device,
     _device_push,
     _device_requests,
+    _mpa,
     _reads,
     _request,
     _verify,
@@ -50,6 +51,11 @@ def build() -> typer.Typer:
     for part in (_request.app, _reads.app, _verify.app):
         app.add_typer(_described(part))
     app.add_typer(device, name="device", help="The software device: enrol, listen, show, answer.")
+    app.add_typer(
+        _described(_mpa.app),
+        name="mpa",
+        help="Calls of protected methods that wait for approval: list, show, answer.",
+    )
     app.add_typer(
         webhook,
         name="webhook",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from quorumkey.client._fields import Fields
 from quorumkey.errors import (
+    ERRORS,
     ApiError,
     ProtocolError,
     TransportError,
@@ -63,6 +64,8 @@ _CONFLICT: Final = 409
 #: Answers after which the same call may succeed unchanged.
 _TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 _MAX_RETRY_AFTER_DIGITS: Final = 6
+#: Names the code of `ERRORS` beside an error of the Connect service.
+_CONNECT_CODE_HEADER: Final = "x-quorumkey-error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,17 +248,25 @@ def nothing_of(_answer: Answer) -> None:
 
 
 def error_of(answer: Answer) -> ApiError:
-    """Read an error answer (PROTOCOL §9), also one that some proxy wrote."""
+    """Read an error answer (PROTOCOL §9), one of the Connect service, or what a proxy wrote."""
     code, message, details = "", f"The relay answered with status {answer.status}.", None
+    status = answer.status
     try:
-        error = json_of(answer).child("error")
-        code, message = error.text("code"), error.text("message")
-        value = error.raw("details") if error.has("details") else None
-        details = value if isinstance(value, dict) else None
+        fields = json_of(answer)
+        connect = answer.headers.get(_CONNECT_CODE_HEADER)
+        if connect is None:
+            error = fields.child("error")
+            code, message = error.text("code"), error.text("message")
+            value = error.raw("details") if error.has("details") else None
+            details = value if isinstance(value, dict) else None
+        else:
+            # Connect has few codes and its own statuses; the family is that of the relay's code.
+            code, message = connect, fields.text("message")
+            status = ERRORS[code].status if code in ERRORS else status
     except UnexpectedAnswerError:
         code = "unexpected_answer"
     request_id = answer.headers.get("x-request-id")
-    return api_error(answer.status, code, message, details, request_id, _retry_after(answer))
+    return api_error(status, code, message, details, request_id, _retry_after(answer))
 
 
 def _retry_after(answer: Answer) -> int | None:

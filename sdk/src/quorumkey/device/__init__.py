@@ -23,6 +23,7 @@ from quorumkey.device.events import (
     RequestUnusable,
     RequestWithdrawn,
 )
+from quorumkey.device.gated_calls import GatedAct, GatedCall, GatedCalls
 from quorumkey.device.identity import Identity
 from quorumkey.device.review import DeviceRequest
 from quorumkey.device.session import DevicePorts
@@ -41,6 +42,9 @@ __all__ = [
     "DeviceRequest",
     "Disconnected",
     "Enrolled",
+    "GatedAct",
+    "GatedCall",
+    "GatedCalls",
     "Identity",
     "KeyFileError",
     "NotAnswerableError",

@@ -73,7 +73,8 @@ def _sign(
         raise AssertionError("the caller has looked")
     if asked.my_decision is not None:
         raise NotAnswerableError(f"This was already answered: {asked.my_decision.value}.")
-    if asked.status is not Status.PENDING:
+    withdraws = choice is Choice.DENY and asked.is_withdrawable
+    if asked.status is not Status.PENDING and not withdraws:
         raise NotAnswerableError(f"The request is finished: {asked.status.value}.")
     if choice is Choice.APPROVE:
         _check_approvable(asked, code)
@@ -82,7 +83,7 @@ def _sign(
     if document is not None and not (
         document.created_at - CLOCK_SKEW_SECONDS
         <= decided_at
-        <= document.expires_at + CLOCK_SKEW_SECONDS
+        <= (document.use_by if withdraws else document.expires_at) + CLOCK_SKEW_SECONDS
     ):
         raise NotAnswerableError("The relay's clock is outside the time of this request.")
     envelope = session.signer.decision(

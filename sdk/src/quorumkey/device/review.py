@@ -92,7 +92,20 @@ class DeviceRequest:
     @property
     def can_deny(self) -> bool:
         """Whether Deny may be offered."""
-        return self.digest is not None and self._open
+        return self.digest is not None and (self._open or self.is_withdrawable)
+
+    @property
+    def is_withdrawable(self) -> bool:
+        """Whether a denial may still end what others have approved.
+
+        So it is with a call of a protected method until it runs; the relay knows whether it has.
+        """
+        return (
+            self.status is Status.APPROVED
+            and self.my_decision is None
+            and self.document is not None
+            and self.document.profile == "protected_method"
+        )
 
     @property
     def _open(self) -> bool:

@@ -22,6 +22,7 @@ from quorumkey.device.enrolling import check_enrolled, reattest, set_push, wrong
 from quorumkey.device.enrolling import enroll as send
 from quorumkey.device.errors import NotPairedError
 from quorumkey.device.events import RequestArrived, RequestWithdrawn
+from quorumkey.device.gated_calls import GatedCalls
 from quorumkey.device.home import DeviceHome, RelayRecord
 from quorumkey.device.identity import Identity
 from quorumkey.device.pairing_link import PairingLink
@@ -306,6 +307,10 @@ class SoftwareDevice:
             ClientError: the relay refused or did not answer.
         """
         return await self._answer(request, Choice.DENY, code=None, reason=reason)
+
+    def gated_calls(self, integrator_id: str | None = None) -> GatedCalls:
+        """Calls of protected methods, as an administrator of this integrator is told of them."""
+        return GatedCalls(self._open(), integrator_id)
 
     async def listen(self) -> AsyncGenerator[DeviceEvent]:
         """Stay connected and yield what happens, for as long as the caller goes on.
