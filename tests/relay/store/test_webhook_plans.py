@@ -31,7 +31,9 @@ READS: dict[str, Callable[[Reader], object]] = {
         webhook_id="a", before=None, limit=20
     ),
     "a delivery": lambda reader: reader.webhooks.delivery(webhook_id="a", event_id="b"),
-    "events to prune": lambda reader: reader.webhooks.prunable_events(before=1, now=1, limit=20),
+    "events to prune": lambda reader: reader.webhooks.prunable_events(
+        lasting=0, before=1, now=1, limit=20
+    ),
     "deliveries of webhooks that are gone": lambda reader: reader.webhooks.abandoned(20),
 }
 

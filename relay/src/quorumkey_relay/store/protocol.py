@@ -174,7 +174,17 @@ class Store(Protocol):
     def find_transaction(self, integrator_id: str, match_key: bytes) -> Transaction | None:
         """Return the newest transaction for a call that is neither claimed nor withdrawn.
 
-        Its request may have ended in any way; it is the newest state, durable or not.
+        Its request is pending or approved, as far as that is written down: its time may be over.
+        It is the newest state, durable or not.
+        """
+        ...
+
+    def find_claimed(
+        self, integrator_id: str, match_key: bytes, key_digest: bytes
+    ) -> Transaction | None:
+        """Return the transaction for a call that was claimed under a key and has no result yet.
+
+        It is the newest state, durable or not.
         """
         ...
 
@@ -201,6 +211,13 @@ class Store(Protocol):
 
     async def claim_of(self, request_id: str) -> Claim | None:
         """Return the claim on a request, as new as ``load``."""
+        ...
+
+    async def overdue_claims(self, *, now: int, limit: int) -> Sequence[Claim]:
+        """Return up to ``limit`` claims without a result whose ``result_by`` has come.
+
+        The longest overdue first, of every executor.
+        """
         ...
 
     async def pairing(self, pairing_id: str) -> Pairing | None:
@@ -309,6 +326,8 @@ class Store(Protocol):
     async def prune(self, *, requests_before: int, events_before: int, answers_before: int) -> int:
         """Delete what ended, happened or was answered before these times; return how much.
 
+        A transaction and a claim go with their request, which stays while something can still
+        happen to its transaction. Events about protected methods are kept as long as requests.
         An event goes with its deliveries to webhooks, once none of them can still be delivered.
         """
         ...

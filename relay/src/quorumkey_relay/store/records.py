@@ -47,6 +47,10 @@ class Summary:
     completed_at: int | None
 
 
+#: What types of events begin with that are kept as long as requests are.
+LASTING_EVENTS: Final = ("protected_method.", "protection.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
     """An event for an integrator: ``id`` is a UUIDv7, ``body`` the webhook body (PROTOCOL §10).
@@ -60,6 +64,14 @@ class EventRecord:
     subject: str
     body: bytes
     created_at: int
+
+    @property
+    def lasts(self) -> bool:
+        """Say whether it is kept as long as requests are: who governs protected methods, and how.
+
+        Other events are kept for as long as a client may take to come back to the stream.
+        """
+        return self.type.startswith(LASTING_EVENTS)
 
 
 DeliveryState = Literal["queued", "sent", "accepted", "failed", "dropped", "acknowledged"]

@@ -191,7 +191,7 @@ class PutProtection:
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
-    """A gated call, in the commit that opens its request."""
+    """A gated call, in the commit that opens its request; Conflict where the same call waits."""
 
     transaction: Transaction
 

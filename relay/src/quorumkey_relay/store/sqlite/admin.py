@@ -10,8 +10,8 @@ import sqlite3
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from quorumkey_relay.store.protocol import StoreUnavailable
-from quorumkey_relay.store.sqlite import rows, webhook_rows
+from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
+from quorumkey_relay.store.sqlite import protection_rows, rows, webhook_rows
 from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import DATABASE_NAME, connect, migrate
 from quorumkey_relay.store.writes import (
@@ -21,6 +21,7 @@ from quorumkey_relay.store.writes import (
     PutDevice,
     PutIntegrator,
     PutPairing,
+    PutProtection,
     PutSuccession,
     PutWebhook,
 )
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.sqlite.writer import Statement
 
 AdminWrite = (
-    PutIntegrator | PutApiKey | PutPairing | PutDevice | PutSuccession | AppendEvent | PutWebhook
+    PutIntegrator
+    | PutApiKey
+    | PutPairing
+    | PutDevice
+    | PutSuccession
+    | AppendEvent
+    | PutWebhook
+    | PutProtection
 )
 
 
@@ -83,12 +91,12 @@ class AdminStore:
             raise StoreUnavailable(message) from error
 
     def commit(self, *writes: AdminWrite) -> None:
-        """Apply all writes or none, durably; raises ``StoreUnavailable``."""
+        """Apply all writes or none, durably; raises ``Conflict`` or ``StoreUnavailable``."""
         with self._transaction() as connection:
             for write in writes:
                 statements, change = self._statements(write)
                 for statement in statements:
-                    connection.execute(*statement)
+                    _execute(connection, statement)
                 connection.execute(rows.INSERT_CHANGE, change)
 
     def ask_for_recheck(self) -> None:
@@ -120,3 +128,16 @@ class AdminStore:
             case PutWebhook(webhook=webhook):
                 # Secrets and the address are the serving relay's to write.
                 return [webhook_rows.status_row(webhook)], ("webhook", webhook.webhook_id)
+            case PutProtection(after=after):
+                changed = protection_rows.protection_row(write)
+                return [changed], ("protection", after.integrator_id)
+
+
+def _execute(connection: sqlite3.Connection, statement: Statement) -> None:
+    try:
+        connection.execute(*statement)
+    except sqlite3.IntegrityError as error:
+        if statement[0] in protection_rows.GUARDED:
+            message = "it was changed meanwhile"
+            raise Conflict(message) from error
+        raise

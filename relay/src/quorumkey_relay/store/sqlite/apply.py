@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
+from quorumkey_relay.domain.model import Counted, DeviceLost, Status, WrongCode
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.sqlite import attestation_rows, delivery_rows, rows, webhook_rows
+from quorumkey_relay.store.sqlite.apply_protection import apply_protection, close_transaction
 from quorumkey_relay.store.writes import (
     AdvanceCounter,
     AdvanceRequest,
@@ -15,16 +16,21 @@ from quorumkey_relay.store.writes import (
     DeleteWebhook,
     KeepAnswer,
     OpenRequest,
+    OpenTransaction,
     PutApiKey,
     PutAttestation,
     PutDelivery,
     PutDevice,
     PutIntegrator,
     PutPairing,
+    PutProtection,
     PutSuccession,
     PutWebhook,
     QueueWebhookDelivery,
+    SettleClaim,
     SettleWebhookDelivery,
+    TakeClaim,
+    WithdrawTransaction,
     Write,
 )
 
@@ -81,6 +87,14 @@ def apply(  # noqa: C901, PLR0911 - one case a kind of write
             return [rows.api_key_row(key)]
         case PutSuccession(envelope=envelope, next_fingerprint=after, not_before=since):
             return [(rows.INSERT_SUCCESSION, (envelope, after, since))]
+        case (
+            PutProtection()
+            | OpenTransaction()
+            | WithdrawTransaction()
+            | TakeClaim()
+            | SettleClaim()
+        ):
+            return apply_protection(write, directory, open_requests)
 
 
 def check(write: Write, directory: MemoryDirectory, open_requests: OpenRequests) -> None:
@@ -164,6 +178,8 @@ def _advance(
         statements.append(rows.state_row(number, write.terms, after))
     slot.stored.state = after
     open_requests.advanced(slot)
+    if after.status is not Status.PENDING and after.status is not Status.APPROVED:
+        statements += close_transaction(open_requests, write.terms.request_id)
     return statements
 
 

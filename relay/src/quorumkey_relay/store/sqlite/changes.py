@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.writes import Change
 
 
-def take_change(kind: Change, key: str, *, reader: Reader, directory: MemoryDirectory) -> None:
+def take_change(  # noqa: C901 - one case a kind of change
+    kind: Change, key: str, *, reader: Reader, directory: MemoryDirectory
+) -> None:
     """Read again what ``kind`` and ``key`` name; raises ``StoreUnavailable``."""
     match kind:
         case "integrator":
@@ -27,5 +29,8 @@ def take_change(kind: Change, key: str, *, reader: Reader, directory: MemoryDire
         case "webhook":
             if (webhook := reader.webhooks.webhook(key)) is not None:
                 directory.take_webhook(webhook)
+        case "protection":
+            if (protection := reader.protection.protection(key)) is not None:
+                directory.take_protection(protection)
         case _:
             pass

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.domain.model import Status
+from quorumkey_relay.store.sqlite.hot_protection import OpenTransactions, ProtectionDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -31,14 +32,15 @@ def _no_older_code(code_digest: bytes) -> Pairing | None:
     return None
 
 
-class MemoryDirectory:
-    """Integrators, API keys, devices, their App Attest keys and remembered pairings.
+class MemoryDirectory(ProtectionDirectory):
+    """Integrators, API keys, devices, App Attest keys, remembered pairings and protections.
 
     A device costs about 1 kB here; a relay with 100,000 devices holds about 100 MB.
     """
 
     def __init__(self, older_code: Callable[[bytes], Pairing | None] = _no_older_code) -> None:
         """Start empty; ``older_code`` tells an expired code from one that never was."""
+        super().__init__()
         self._older_code = older_code
         self.integrators: dict[str, Integrator] = {}
         self.api_keys: dict[bytes, ApiKey] = {}
@@ -139,12 +141,15 @@ class MemoryDirectory:
         if device is None:
             return
         ties = dict(device.pairings)
+        tie = ties.get(pairing.integrator_id)
         if pairing.ended_at is None:
+            if tie is not None:
+                self.untie(tie, device.fingerprint)
             ties[pairing.integrator_id] = pairing
-        elif (tie := ties.get(pairing.integrator_id)) is not None and (
-            tie.pairing_id == pairing.pairing_id
-        ):
+            self.tie(pairing, device.fingerprint)
+        elif tie is not None and tie.pairing_id == pairing.pairing_id:
             del ties[pairing.integrator_id]
+            self.untie(tie, device.fingerprint)
         self.devices[device.fingerprint] = replace(device, pairings=MappingProxyType(ties))
 
     def forget_codes(self, before: int) -> None:
@@ -162,11 +167,12 @@ class Slot:
 
 
 class OpenRequests:
-    """Pending requests by id and by device, and the last few that finished."""
+    """Pending requests by id and by device, the last few that finished, and transactions."""
 
     def __init__(self) -> None:
         """Start empty."""
         self.next_number = 1
+        self.transactions = OpenTransactions()
         self._pending: dict[str, Slot] = {}
         self._recent: OrderedDict[str, Slot] = OrderedDict()
         self._by_device: dict[str, dict[str, Slot]] = {}
@@ -221,10 +227,11 @@ class OpenRequests:
         while len(self._recent) > RECENT_REQUESTS:
             self._recent.popitem(last=False)
 
-    def forget(self, numbers: Collection[int]) -> None:
-        """Forget finished requests by row number: they were deleted."""
-        for request_id in [i for i, slot in self._recent.items() if slot.number in numbers]:
-            del self._recent[request_id]
+    def forget(self, request_ids: Collection[str]) -> None:
+        """Forget finished requests: they were deleted."""
+        self.transactions.forget(request_ids)
+        for request_id in request_ids:
+            self._recent.pop(request_id, None)
 
     def advanced(self, slot: Slot) -> None:
         """Move a request that has just ended out of the pending ones."""

@@ -22,6 +22,8 @@ _BY_REQUEST: Final = (
     "DELETE FROM decisions WHERE request = ?",
     "DELETE FROM wrong_codes WHERE request = ?",
     "DELETE FROM deliveries WHERE request = ?",
+    "DELETE FROM transactions WHERE request = ?",
+    "DELETE FROM claims WHERE request = ?",
     "DELETE FROM requests WHERE id = ?",
 )
 BY_EVENT: Final = (
@@ -32,6 +34,8 @@ BY_EVENT: Final = (
     "DELETE FROM webhook_deliveries WHERE event = ?",
     "DELETE FROM events WHERE id = ?",
 )
+#: What a client has seen last is where its stream goes on; of one that lasts, others may be gone.
+AGE_LASTING: Final = "UPDATE events SET lasting = 2 WHERE lasting = 1 AND created_at < ?"
 BY_DELIVERY: Final = (
     "DELETE FROM webhook_attempts WHERE webhook = ? AND event = ?",
     "DELETE FROM webhook_deliveries WHERE webhook = ? AND event = ?",
@@ -50,20 +54,23 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
     events_before: int,
     answers_before: int,
     now: int,
-    forget: Callable[[Collection[int]], None],
+    forget: Callable[[Collection[str]], None],
 ) -> int:
     """Delete requests that ended, events that happened and answers given before these times.
 
     An event stays while it may still be delivered to a webhook at ``now``; deliveries to webhooks
-    that are gone go too. ``forget`` is told the row numbers of requests that went. Returns how
-    many requests, events and answers went.
+    that are gone go too. Events that last stay as long as requests, but nobody can follow the
+    stream from one any more when others after it may be gone. ``forget`` is told the ids of
+    requests that went. Returns how many requests, events and answers went.
     """
     gone = 0
     while old := reader.finished_before(requests_before, PRUNE_BATCH_REQUESTS):
         statements: list[Statement] = []
+        went: list[str] = []
         for number, payload in old:
-            policy = RequestDocument.decode(payload).policy
-            named = [a.fingerprint for group in policy.groups for a in group.approvers]
+            document = RequestDocument.decode(payload)
+            went.append(document.request_id)
+            named = [a.fingerprint for group in document.policy.groups for a in group.approvers]
             statements += [
                 (
                     (
@@ -76,12 +83,14 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
             ]
             statements += [(sql, (number,)) for sql in _BY_REQUEST]
         await writer.submit((), statements)
-        forget({number for number, _ in old})
+        forget(went)
         gone += len(old)
+    await writer.submit((), [(AGE_LASTING, (events_before,))])
     oldest = reader.webhooks.prunable_events
-    while events := oldest(before=events_before, now=now, limit=PRUNE_BATCH_ROWS):
-        await writer.submit((), [(sql, [(event,) for event in events]) for sql in BY_EVENT])
-        gone += len(events)
+    for lasting, before in ((0, events_before), (1, requests_before), (2, requests_before)):
+        while events := oldest(lasting=lasting, before=before, now=now, limit=PRUNE_BATCH_ROWS):
+            await writer.submit((), [(sql, [(event,) for event in events]) for sql in BY_EVENT])
+            gone += len(events)
     while left := reader.webhooks.abandoned(PRUNE_BATCH_ROWS):
         await writer.submit((), [(sql, list(left)) for sql in BY_DELIVERY])
     while count := reader.answers_before(answers_before, PRUNE_BATCH_ROWS):

@@ -30,6 +30,7 @@ from quorumkey_relay.store.records import (
 )
 from quorumkey_relay.store.sqlite import attestation_rows, rows, webhook_rows
 from quorumkey_relay.store.sqlite.delivery_rows import DeliveryReader
+from quorumkey_relay.store.sqlite.protection_reader import ProtectionReader
 from quorumkey_relay.store.sqlite.webhook_reader import WebhookReader
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Reader:
         self._vault = vault
         self.outbox = DeliveryReader(self._all)
         self.webhooks = WebhookReader(self._all)
+        self.protection = ProtectionReader(self._all)
 
     def _all(self, sql: str, values: dict[str, object] | tuple[object, ...]) -> list[sqlite3.Row]:
         try:
@@ -297,7 +299,7 @@ class Reader:
         start = 0
         if after is not None:
             row = self._one(
-                "SELECT id FROM events WHERE event_id = ? AND integrator_id = ?",
+                "SELECT id FROM events WHERE event_id = ? AND integrator_id = ? AND lasting < 2",
                 (after, integrator_id),
             )
             if row is None:
@@ -348,10 +350,14 @@ class Reader:
         return 0 if row is None else int(row["last"])
 
     def finished_before(self, before: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return row number and document of requests that ended before ``before``."""
+        """Return row number and document of requests that ended before ``before``.
+
+        One stays while something can still happen to its transaction.
+        """
         found = self._all(
             "SELECT r.id, d.payload FROM requests AS r JOIN documents AS d ON d.request = r.id"
-            " WHERE r.completed_at IS NOT NULL AND r.completed_at < ? LIMIT ?",
+            " WHERE r.completed_at IS NOT NULL AND r.completed_at < ? AND NOT EXISTS"
+            " (SELECT 1 FROM transactions AS t WHERE t.request = r.id AND t.open = 1) LIMIT ?",
             (before, limit),
         )
         return [(row["id"], row["payload"]) for row in found]

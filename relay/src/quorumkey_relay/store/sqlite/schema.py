@@ -157,6 +157,33 @@ MIGRATIONS: Final[tuple[str, ...]] = (
       PRIMARY KEY (webhook, event, number)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE protections (
+      id INTEGER PRIMARY KEY, integrator_id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL,
+      document BLOB NOT NULL
+    );
+    CREATE TABLE transactions (
+      request INTEGER PRIMARY KEY, integrator_id TEXT NOT NULL, method TEXT NOT NULL,
+      caller_kind TEXT NOT NULL, caller_id TEXT NOT NULL, caller_name TEXT,
+      match_key BLOB NOT NULL, request_digest TEXT NOT NULL, resource_digest TEXT,
+      condition TEXT NOT NULL, required INTEGER NOT NULL, requester_counts INTEGER NOT NULL,
+      execution_expiry_seconds INTEGER NOT NULL, created_at INTEGER NOT NULL,
+      executor TEXT NOT NULL, open INTEGER NOT NULL, withdrawn_at INTEGER, outcome TEXT,
+      reason TEXT, withdrawn_by TEXT, denial BLOB
+    );
+    CREATE INDEX transactions_of_integrator ON transactions (integrator_id, request);
+    CREATE INDEX transactions_open ON transactions (request) WHERE open = 1;
+    CREATE TABLE claims (
+      id INTEGER PRIMARY KEY, claim_id TEXT NOT NULL UNIQUE, request INTEGER NOT NULL UNIQUE,
+      integrator_id TEXT NOT NULL, executor TEXT NOT NULL, key_digest BLOB NOT NULL,
+      claimed_at INTEGER NOT NULL, result_by INTEGER NOT NULL, completed_at INTEGER, result TEXT,
+      result_digest TEXT, execution BLOB
+    );
+    CREATE INDEX claims_without_result ON claims (result_by) WHERE result IS NULL;
+    ALTER TABLE events ADD COLUMN lasting INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX events_created;
+    CREATE INDEX events_by_age ON events (lasting, created_at);
+    """,
 )
 
 

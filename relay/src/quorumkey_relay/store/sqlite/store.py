@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Final, cast
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite.apply import apply, check
+from quorumkey_relay.store.sqlite.apply_protection import check_protection
 from quorumkey_relay.store.sqlite.changes import take_change
 from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
 from quorumkey_relay.store.sqlite.outbox import OutboxStore
+from quorumkey_relay.store.sqlite.protection_rows import GUARDED
+from quorumkey_relay.store.sqlite.protection_store import TransactionStore
 from quorumkey_relay.store.sqlite.prune import prune
 from quorumkey_relay.store.sqlite.reader import Reader
 from quorumkey_relay.store.sqlite.schema import MARK_FILE, connect, migrate
@@ -57,7 +60,7 @@ def _complain(error: Exception) -> None:
     )
 
 
-class SqliteStore(OutboxStore, WebhookQueue):
+class SqliteStore(OutboxStore, WebhookQueue, TransactionStore):
     """One data directory, served by this process alone."""
 
     def __init__(
@@ -109,6 +112,7 @@ class SqliteStore(OutboxStore, WebhookQueue):
             on_failure=self._recover,
             on_begin=self._hear_others_first,
             on_transaction=self._on_transaction,
+            guarded=GUARDED,
         )
         self._poller = asyncio.create_task(self._poll())
 
@@ -152,6 +156,10 @@ class SqliteStore(OutboxStore, WebhookQueue):
         directory.app_attest_keys = {key.key_id: key for key in self._reader.app_attest_keys()}
         for number, stored in self._reader.open_requests():
             open_requests.insert(Slot(number, stored))
+        for protection in self._reader.protection.protections():
+            directory.put_protection(protection)
+        for transaction in self._reader.protection.open_transactions():
+            open_requests.transactions.insert(transaction)
         open_requests.next_number = self._reader.last_request_number() + 1
         self._directory, self._open = directory, open_requests
 
@@ -172,8 +180,9 @@ class SqliteStore(OutboxStore, WebhookQueue):
         self._fresh()
         for write in writes:
             check(write, self._directory, self._open)
-        statements: list[Statement] = []
         now = self._clock.now()
+        check_protection(writes, self._directory, self._open, self._reader.protection, now)
+        statements: list[Statement] = []
         for write in writes:
             statements += apply(write, self._directory, self._open, self._vault, now)
         return self._writer.submit(writes, statements)
@@ -366,8 +375,8 @@ class SqliteStore(OutboxStore, WebhookQueue):
             forget=self._forget,
         )
 
-    def _forget(self, numbers: Collection[int]) -> None:
-        self._open.forget(numbers)
+    def _forget(self, request_ids: Collection[str]) -> None:
+        self._open.forget(request_ids)
 
     async def check(self) -> dict[str, str]:
         """Write a page that says nothing new; raises ``StoreUnavailable``."""

@@ -130,13 +130,16 @@ class WebhookReader:
         )
         return [rows.read_attempt(row) for row in found]
 
-    def prunable_events(self, *, before: int, now: int, limit: int) -> list[int]:
-        """Return numbers of events from before ``before`` that go to no webhook any more."""
+    def prunable_events(self, *, lasting: int, before: int, now: int, limit: int) -> list[int]:
+        """Return numbers of events from before ``before`` that go to no webhook any more.
+
+        ``lasting`` is as in the table.
+        """
         found = self._ask(
-            "SELECT id FROM events AS e WHERE e.created_at < ? AND NOT EXISTS ("
+            "SELECT id FROM events AS e WHERE e.lasting = ? AND e.created_at < ? AND NOT EXISTS ("
             "SELECT 1 FROM webhook_deliveries AS d WHERE d.event = e.id AND d.state = 'queued'"
             " AND d.not_after > ?) LIMIT ?",
-            (before, now, limit),
+            (lasting, before, now, limit),
         )
         return [row["id"] for row in found]
 

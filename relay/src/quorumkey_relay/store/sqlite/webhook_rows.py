@@ -40,8 +40,8 @@ DELIVERY_COLUMNS: Final = (
 
 EVENT_COLUMNS: Final = "event_id AS id, integrator_id, type, subject, body, created_at"
 INSERT_EVENT: Final = (
-    "INSERT INTO events (event_id, integrator_id, type, subject, body, created_at)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO events (event_id, integrator_id, type, subject, body, created_at, lasting)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 # What an event is queued for is decided here, so that one which the command line's process
 # appends, with no webhook in its memory, is queued too.
@@ -122,7 +122,7 @@ def event_rows(write: AppendEvent, now: int) -> list[Statement]:
 def event_row(event: EventRecord) -> Statement:
     """Return the statement that stores an event alone."""
     values = (event.id, event.integrator_id, event.type, event.subject, event.body)
-    return (INSERT_EVENT, (*values, event.created_at))
+    return (INSERT_EVENT, (*values, event.created_at, int(event.lasts)))
 
 
 def webhook_rows(webhook: Webhook, known: Webhook | None) -> list[Statement]:

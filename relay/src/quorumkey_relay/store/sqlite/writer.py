@@ -16,10 +16,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from quorumkey_relay.store.writes import Commit
 
@@ -48,7 +48,7 @@ class _Job:
 class Writer:
     """The one writer of a database; all methods but the thread's run on the event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its listeners
         self,
         connection: sqlite3.Connection,
         *,
@@ -56,13 +56,15 @@ class Writer:
         on_failure: Callable[[], None],
         on_begin: Callable[[], None],
         on_transaction: Callable[[int, float], None],
+        guarded: Collection[str] = (),
     ) -> None:
         """Start the thread.
 
         ``on_durable`` is called for each commit in order once it is on disk, before its awaiter
         goes on; ``on_failure`` after a batch failed and was rolled back; ``on_begin`` when a
         transaction has the write lock and has written nothing yet; ``on_transaction`` with the
-        number of commits and the seconds of each transaction.
+        number of commits and the seconds of each transaction. ``guarded`` are the statements that
+        the database refuses where another process was first: their commits end with ``Conflict``.
         """
         self.counters = WriterCounters()
         self._connection = connection
@@ -70,6 +72,7 @@ class Writer:
         self._on_failure = on_failure
         self._on_begin = on_begin
         self._on_transaction = on_transaction
+        self._guarded = guarded
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
         self._busy_since: float | None = None
@@ -147,10 +150,16 @@ class Writer:
 
     def _run(self, sql: str, rows: list[tuple[object, ...]]) -> None:
         # What is no row's change, as a PRAGMA, stands alone; the driver takes several of rows only.
-        if len(rows) == 1:
-            self._connection.execute(sql, rows[0])
-        elif rows:
-            self._connection.executemany(sql, rows)
+        try:
+            if len(rows) == 1:
+                self._connection.execute(sql, rows[0])
+            elif rows:
+                self._connection.executemany(sql, rows)
+        except sqlite3.IntegrityError as error:
+            if sql in self._guarded:
+                message = "another process was first"
+                raise Conflict(message) from error
+            raise
 
     def _wait_for_lock(self, error: sqlite3.Error) -> None:
         now = time.monotonic()
@@ -199,5 +208,10 @@ class Writer:
         finally:
             for job in refused:
                 if not job.done.done():
-                    job.done.set_exception(StoreUnavailable(f"the database refused: {error}"))
+                    job.done.set_exception(self._refusal(job, error))
                     job.done.exception()  # whoever waits gets it; nobody waiting is no leak
+
+    def _refusal(self, job: _Job, error: Exception) -> Exception:
+        if isinstance(error, Conflict) and any(sql in self._guarded for sql, _ in job.statements):
+            return Conflict(str(error))
+        return StoreUnavailable(f"the database refused: {error}")
