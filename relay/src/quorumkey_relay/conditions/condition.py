@@ -1,0 +1,212 @@
+"""Conditions: taken with limits, and evaluated so that only a plain ``false`` lets a call pass.
+
+Three traps of the library, each held by a test: an error comes back as a value whose plain form is
+a text, which Python takes for true; an endless loop is a ``RuntimeError``; and whatever else goes
+wrong inside it is a ``RuntimeError`` too. So nothing but a value of type BOOL that is ``False``
+counts, and everything else waits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+from cel_expr_python import (  # type: ignore[import-untyped]  # its stubs come without py.typed
+    cel,
+)
+
+from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_REQUEST_VIEW_BYTES
+from quorumkey_relay.conditions.cost import TooCostly, cost_of
+from quorumkey_relay.conditions.tree import TreeError, read_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from quorumkey.protocol import JsonValue
+    from quorumkey_relay.conditions.cost import Polynomial
+
+MAX_CONDITION_BYTES: Final = 2_048
+#: Of one evaluation; the issue's bound is 50 ms of CPU.
+BUDGET_NANOSECONDS: Final = 20_000_000
+#: A condition that could not be evaluated even for a call of this size is refused when it is added.
+ORDINARY_COUNT: Final = 100
+ORDINARY_BYTES: Final = 8_192
+MAX_CACHED: Final = 1_024
+
+_MAX_MESSAGE_CHARS: Final = 300
+_SAID: Final = re.compile(r"ERROR: <input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
+
+
+class Position(NamedTuple):
+    """Where in the text of a condition; both counted from 1."""
+
+    line: int
+    column: int
+
+
+class ConditionError(Exception):
+    """A condition cannot be used; the message is a sentence that says why.
+
+    ``position`` is where in the text, where there is one place.
+    """
+
+    def __init__(self, message: str, position: Position | None = None) -> None:
+        where = "" if position is None else f" (line {position.line}, column {position.column})"
+        super().__init__(message + where)
+        self.position = position
+
+
+class Condition:
+    """A condition that may be evaluated; empty for every call."""
+
+    __slots__ = ("_cost", "_expression", "text")
+
+    def __init__(self, text: str, expression: cel.Expression | None, cost: Polynomial) -> None:
+        self.text = text
+        self._expression = expression
+        self._cost = cost
+
+    def waits(self, request: JsonValue, resource: Mapping[str, JsonValue] | None) -> bool:
+        """Say whether a call waits.
+
+        Args:
+            request: what the service was asked, an object; None where it cannot be looked at.
+            resource: what the call acts on; absent is an empty object.
+
+        Returns:
+            False only where the condition is certainly false for this call. Never raises.
+        """
+        try:
+            return not self._is_false(request, {} if resource is None else dict(resource))
+        except Exception:  # noqa: BLE001 - whatever went wrong, a call of which nothing is known waits
+            return True
+
+    def _is_false(self, request: JsonValue, resource: dict[str, JsonValue]) -> bool:
+        if self._expression is None or not isinstance(request, dict):
+            return False
+        encoded = [msgspec.json.encode(part) for part in (request, resource)]
+        if any(len(part) > MAX_REQUEST_VIEW_BYTES for part in encoded):
+            return False
+        count = sum(part.count(b",") + part.count(b":") + 1 for part in encoded)
+        size = sum(map(len, encoded))
+        if self._cost.at(count=count, size=size) > BUDGET_NANOSECONDS:
+            return False
+        for part, text in zip((request, resource), encoded, strict=True):
+            if text.count(b"[") + text.count(b"{") > MAX_JSON_DEPTH and _is_deep(part):
+                return False
+        found = self._expression.eval(
+            _environment().Activation({"request": request, "resource": resource})
+        )
+        return found.type() == cel.Type.BOOL and found.value() is False
+
+
+def compile_condition(text: str) -> Condition:
+    """Take a condition: CEL over ``request`` and ``resource`` that is true where a call waits.
+
+    Args:
+        text: the expression; empty for every call.
+
+    Returns:
+        The condition, which can be evaluated within the budget.
+
+    Raises:
+        ConditionError: it is too long, no CEL, not a boolean, or could cost too much.
+    """
+    if not text:
+        return Condition("", None, cost_of(read_tree(_environment().compile("true").serialize())))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ConditionError("it has half a character in it (a lone surrogate)") from None
+    if size > MAX_CONDITION_BYTES:
+        raise ConditionError(f"it has {size} bytes; at most {MAX_CONDITION_BYTES} are allowed")
+    try:
+        expression = _environment().compile(text)
+    except Exception as error:  # noqa: BLE001 - the library says everything with RuntimeError
+        raise _said(str(error)) from None
+    kind = expression.return_type()
+    if kind != cel.Type.BOOL:
+        raise ConditionError(f"it has the type {kind.name()}; compare it so that it is BOOL")
+    try:
+        cost = cost_of(read_tree(expression.serialize()))
+    except TooCostly as error:
+        raise ConditionError(str(error)) from None
+    except TreeError as error:
+        raise ConditionError(f"its syntax tree cannot be read: {error}") from None
+    if cost.at(count=ORDINARY_COUNT, size=ORDINARY_BYTES) > BUDGET_NANOSECONDS:
+        raise ConditionError("it could take too long even for a call of ordinary size")
+    return Condition(text, expression, cost)
+
+
+def why_unusable(text: str) -> str | None:
+    """Say in a sentence why a condition cannot be used, None where it can."""
+    try:
+        compile_condition(text)
+    except ConditionError as error:
+        return str(error)
+    return None
+
+
+class Conditions:
+    """Conditions by their text, compiled once each; the one not used for longest goes first."""
+
+    def __init__(self, limit: int = MAX_CACHED) -> None:
+        self._limit = limit
+        self._known: OrderedDict[str, Condition | None] = OrderedDict()
+
+    def waits(
+        self, text: str, request: JsonValue, resource: Mapping[str, JsonValue] | None
+    ) -> bool:
+        """Say whether a call waits, as `Condition.waits`; also where the condition is unusable."""
+        condition = self._find(text)
+        return condition is None or condition.waits(request, resource)
+
+    def _find(self, text: str) -> Condition | None:
+        if text in self._known:
+            self._known.move_to_end(text)
+            return self._known[text]
+        found: Condition | None
+        try:
+            found = compile_condition(text)
+        except ConditionError:
+            found = None
+        self._known[text] = found
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
+        return found
+
+
+@cache
+def _environment() -> cel.Env:
+    members = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    return cel.NewEnv(variables={"request": members, "resource": members})
+
+
+def _is_deep(value: JsonValue) -> bool:
+    """Say whether more containers stand inside each other than a body may have."""
+    level: list[JsonValue] = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        inner: list[JsonValue] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        if not inner:
+            return False
+        level = inner
+    return any(isinstance(one, (dict, list)) for one in level)
+
+
+def _said(text: str) -> ConditionError:
+    """Make a sentence of what the library says; it repeats the text, so that is cut off."""
+    found = _SAID.search(text)
+    message = text if found is None else found[3]
+    told = "".join(one if one.isprintable() else "?" for one in message)[:_MAX_MESSAGE_CHARS]
+    position = None
+    if found is not None and int(found[1]) > 0:
+        position = Position(int(found[1]), int(found[2]))
+    return ConditionError(told.strip() or "it is no CEL expression", position)
