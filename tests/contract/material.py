@@ -153,7 +153,7 @@ def request(  # noqa: PLR0913 - the rules of a request
 
 def step(stored: Stored, *events: Event, evidence: tuple[Evidence, ...] = ()) -> tuple[Write, ...]:
     """The writes that move a request, without the event for its integrator."""
-    return advance(stored, events, mint=MINT, evidence=evidence)[1][:1]
+    return advance(stored, events, now=START, mint=MINT, evidence=evidence)[1][:1]
 
 
 def evidence(stored: Stored, name: str, choice: Choice) -> Evidence:

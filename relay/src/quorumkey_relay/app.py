@@ -116,6 +116,8 @@ class Relay:
             # Whoever held the directory before is gone, and with it what it had claimed.
             await self.store.release_leases()
             await self.standing.reconcile()
+            await self.votes.reconcile()
+            self.shortage.look()
             await self.worker.scan()
             await self.webhooks.scan()
         except BaseException:
@@ -204,6 +206,8 @@ class Relay:
         self._parts = parts
         self.usecases = parts.usecases
         self.standing = parts.standing
+        self.votes = parts.votes
+        self.shortage = parts.shortage
         self.recheck = parts.recheck
         self.sweeper = parts.sweeper
         self.pruner = parts.pruner
@@ -215,8 +219,12 @@ class Relay:
     # What the command line changed
 
     def _changed(self, kind: Change, key: str) -> None:
+        if kind in {"device", "pairing", "protection"}:
+            self.shortage.look()
         if kind == "device":
             self._react(partial(self.standing.revoked_elsewhere, key))
+        elif kind == "protection":
+            self._react(self.votes.reconcile)
         elif kind == "recheck":
             self._react(self.recheck_now)
         elif kind == "succession":

@@ -25,7 +25,8 @@ class Form:
     denial until it is claimed. ``voters``: whether the paired devices may vote, or only those of
     people who are administrators at that moment. ``executor``: who acts on an approval: the
     integrator by itself, the caller that issues its call again, or the relay.
-    ``disclosure``: whether who decided is told by group or by person. The requester never votes.
+    ``disclosure``: whether who decided is told by group or by person. ``integrator_cancels``:
+    whether an API key may take a pending request back. The requester never votes.
     """
 
     requester_denial: Literal["counts", "cancels"] = "counts"
@@ -33,6 +34,7 @@ class Form:
     voters: Literal["paired", "administrators"] = "paired"
     executor: Executor = "integrator"
     disclosure: Literal["group", "person"] = "group"
+    integrator_cancels: bool = True
 
 
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
@@ -44,6 +46,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
             voters="administrators",
             executor="reissue",
             disclosure="person",
+            integrator_cancels=False,
         ),
         "jit_access": Form(executor="builtin", disclosure="person"),
     }

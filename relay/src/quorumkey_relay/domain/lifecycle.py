@@ -9,12 +9,15 @@ Rules (PROTOCOL §5 Tally):
   takes the voter out and ends it only when too few groups can still be won.
 * Each voter decides once. What is terminal stays.
 * Only devices in good standing carry an approval: one that is lost takes its approval along.
+
+Where the forms of approval differ, a rule reads the request's `Form`: a denial by the requester may
+take the request back, and an approval may be taken back by a denial while nobody has acted on it.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -56,25 +59,29 @@ class Standing(Struct, frozen=True, gc=False, kw_only=True):
 
     ``paired``: paired with the request's integrator and not revoked. ``assured``: its level
     admits the request's floor. ``counter_fresh``: a passkey's counter moved on (true for native
-    keys). ``code_right``: the decision carries the request's match code.
+    keys). ``code_right``: the decision carries the request's match code. ``may_vote``: its person
+    is among those who may vote at all.
     """
 
     paired: bool
     assured: bool
     counter_fresh: bool
     code_right: bool
+    may_vote: bool = True
 
 
 class Outcome(Struct, frozen=True, gc=False):
     """What a command leads to: events to apply, and what to answer.
 
     ``refusal`` may come with events: a wrong match code is refused and counted. ``repeated`` is
-    the ballot that was recorded earlier for the same decision.
+    the ballot that was recorded earlier for the same decision. ``withdraws`` says how a denial
+    ends an approval, if nobody has acted on that yet and `admit_withdrawal` has no objection.
     """
 
     events: tuple[Event, ...] = ()
     refusal: Refusal | None = None
     repeated: Ballot | None = None
+    withdraws: Literal["cancelled", "rejected"] | None = None
 
 
 def status_at(terms: Terms, state: State, now: int) -> Status:
@@ -110,6 +117,8 @@ def answer(  # noqa: PLR0911 - one return a numbered step
     # (7) finished
     status = status_at(terms, state, now)
     if status is not Status.PENDING:
+        if status is Status.APPROVED and said.decision == "deny" and terms.form.withdrawable:
+            return Outcome(withdraws="cancelled" if _cancels(terms, device) else "rejected")
         return Outcome(refusal=request_completed(status))
     # (8) clock
     if abs(said.decided_at - now) > limits.CLOCK_SKEW_SECONDS:
@@ -120,6 +129,21 @@ def answer(  # noqa: PLR0911 - one return a numbered step
         return refused
     # (10) counted
     return Outcome(events=_count(terms, state, device, said, now))
+
+
+def admit_withdrawal(
+    terms: Terms, state: State, decision: Verified[Decision], standing: Standing, now: int
+) -> Refusal | None:
+    """Judge a denial of what is approved already; steps (8) and (9) of PROTOCOL §5."""
+    if abs(decision.statement.decided_at - now) > limits.CLOCK_SKEW_SECONDS:
+        return _clock_skew(now)
+    refused = _admission(terms, state, decision.statement, standing, now)
+    return None if refused is None else refused.refusal
+
+
+def _cancels(terms: Terms, device: str) -> bool:
+    """Say whether a denial by this device takes the request back: it is the requester's own."""
+    return terms.form.requester_denial == "cancels" and not terms.seats[device].may_approve
 
 
 def _not_before(terms: Terms, now: int) -> int:
@@ -136,6 +160,8 @@ def _admission(  # noqa: PLR0911 - one return a check of step (9)
     device = said.device
     if not standing.counter_fresh:
         return Outcome(refusal=STALE_COUNTER)
+    if not standing.may_vote:
+        return Outcome(refusal=NOT_ADMINISTRATOR)
     if said.decision == "approve" and not terms.seats[device].may_approve:
         return Outcome(refusal=REQUESTER)
     if not standing.assured:
@@ -160,6 +186,8 @@ def _admission(  # noqa: PLR0911 - one return a check of step (9)
 
 def _count(terms: Terms, state: State, device: str, said: Decision, now: int) -> tuple[Event, ...]:
     counted = Counted(device, said.decision)
+    if said.decision == "deny" and _cancels(terms, device):
+        return (counted, Resolved(Status.CANCELLED, now))
     if said.decision == "deny" and terms.reject_policy == "any":
         return (counted, Resolved(Status.REJECTED, now))
     return _with_resolution(terms, state, counted, now)
@@ -274,6 +302,9 @@ REVOKED = Refusal(
 )
 STALE_COUNTER = Refusal(
     "invalid_signature", "The passkey's signature counter did not move on; it may be a copy."
+)
+NOT_ADMINISTRATOR = Refusal(
+    "forbidden", "Only administrators decide about calls of protected methods."
 )
 REQUESTER = Refusal(
     "requester_cannot_approve", "Who asks for an action may deny it but not approve it."

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from quorumkey_relay.domain.forms import FORMS
+
 if TYPE_CHECKING:
     from quorumkey.protocol import RequestDocument
+    from quorumkey_relay.domain.forms import Form
 
 Choice = Literal["approve", "deny"]
 RejectPolicy = Literal["any", "quorum_impossible"]
@@ -66,6 +69,11 @@ class Terms:
     expires_at: int
     use_by: int
     match_code: str | None = field(default=None, repr=False)
+
+    @property
+    def form(self) -> Form:
+        """Return the policy of the request's profile."""
+        return FORMS[self.profile]
 
     def voter(self, fingerprint: str) -> str:
         """Return who decides when this device does: its person, or the device itself."""

@@ -9,6 +9,7 @@ from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.model import Resolved
 from quorumkey_relay.store.records import EventRecord
 from quorumkey_relay.store.writes import AdvanceRequest, AppendEvent, PutDelivery
+from quorumkey_relay.usecases.protection import audit
 from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.writes import Commit
 
 
-def advance(
+def advance(  # noqa: PLR0913 - what a step of a request takes with it
     stored: Stored,
     events: tuple[Event, ...],
     *,
+    now: int,
     mint: Mint,
     evidence: tuple[Evidence, ...] = (),
     plan: DeliveryPlan | None = None,
@@ -32,6 +34,7 @@ def advance(
 
     A terminal event enters the integrator's event stream in the same commit, so exactly once, and
     with it what ``plan`` has to withdraw from devices that a push may have told of the request.
+    What is audited of a protected method's votes and end does so too, as of ``now``.
     """
     before = stored.state
     after = before
@@ -43,9 +46,11 @@ def advance(
         for event in events
         if isinstance(event, Resolved)
     )
-    if plan is None or not announced:
+    if stored.terms.profile == audit.PROFILE:
+        announced += audit.follow(stored, events, now=now, mint=mint)
+    if plan is None or after.completed_at is None:
         return after, (change, *announced)
-    withdrawn = plan.closing(stored, events, announced[-1].event.created_at)
+    withdrawn = plan.closing(stored, events, after.completed_at)
     return after, (change, *announced, *(PutDelivery(delivery) for delivery in withdrawn))
 
 

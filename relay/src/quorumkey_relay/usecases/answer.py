@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from quorumkey.errors import ProtocolError
@@ -13,9 +13,10 @@ from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
 from quorumkey_relay.store.records import Evidence
-from quorumkey_relay.store.writes import PutDevice
 from quorumkey_relay.usecases.advance import advance
 from quorumkey_relay.usecases.ports import rate_limited
+from quorumkey_relay.usecases.protection.take_back import TakeBack, counter
+from quorumkey_relay.usecases.protection.votes import lost_votes, may_vote
 from quorumkey_relay.usecases.render import status_text
 from quorumkey_relay.usecases.views import DecisionView
 
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.domain.model import Choice, State, Terms
+    from quorumkey_relay.domain.protection import Protection
     from quorumkey_relay.identity.principals import Device
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.records import Stored
-    from quorumkey_relay.store.writes import Write
     from quorumkey_relay.usecases.ports import Limiter, Policy
 
 MAX_CONFLICT_RETRIES: Final = 8
@@ -53,6 +54,7 @@ class AnswerRequest:
     device_limit: Limiter
     decided: Callable[[str], None]
     plan: DeliveryPlan
+    take_back: TakeBack
 
     async def __call__(self, *, request_id: str, envelope: Envelope) -> DecisionView | Refusal:
         """Return how the request stands after the decision, or why it was not counted.
@@ -120,9 +122,17 @@ class AnswerRequest:
         device = self.store.directory.device(said.device)
         if device is None:
             return NOT_FOUND
-        outcome = lifecycle.answer(
-            terms, state, verified, self._standing(device, terms, verified), now
-        )
+        standing = self._standing(device, terms, verified)
+        outcome = lifecycle.answer(terms, state, verified, standing, now)
+        if outcome.withdraws is not None:
+            return await self.take_back(
+                stored,
+                device,
+                verified,
+                standing=standing,
+                outcome=outcome.withdraws,
+                now=now,
+            )
         if outcome.repeated is not None or (outcome.refusal is not None and not outcome.events):
             # What is answered may rest on a commit that is still on its way to the disk.
             await self.store.settled()
@@ -136,9 +146,9 @@ class AnswerRequest:
                     Evidence(device=said.device, choice=said.decision, envelope=verified.envelope),
                 )
             state, writes = advance(
-                stored, outcome.events, mint=self.mint, evidence=evidence, plan=self.plan
+                stored, outcome.events, now=now, mint=self.mint, evidence=evidence, plan=self.plan
             )
-            await self.store.commit((*writes, *_counter(device, verified)))
+            await self.store.commit((*writes, *counter(device, verified)))
         if outcome.refusal is not None:
             return outcome.refusal
         return _view(terms, state, said.decision, now)
@@ -146,25 +156,14 @@ class AnswerRequest:
     async def _withdraw_lost(self, stored: Stored, now: int) -> None:
         """Take back approvals of devices that lost their standing, before they approve anything.
 
-        A revocation by another process is in the directory before what follows from it is
-        committed, and that may fail; only approvals in good standing at this commit count
-        (PROTOCOL §5), and only of devices that still reach the request's floor. Raises
-        ``Conflict`` when there was one: the decision is judged anew.
+        Raises ``Conflict`` when there was one: the decision is judged anew.
         """
-        terms, state, directory = stored.terms, stored.state, self.store.directory
-        lost = [
-            ballot.device
-            for ballot in state.ballots.values()
-            if ballot.choice == "approve"
-            and not (
-                (device := directory.device(ballot.device))
-                and device.paired_with(terms.integrator_id)
-                and admits(device.assurance, terms.min_assurance)
-            )
-        ]
+        terms, directory = stored.terms, self.store.directory
+        lost = lost_votes(stored, directory, self._protection(terms))
         if lost:
-            events = lifecycle.lose_devices(terms, state, lost, now)
-            await self.store.commit(advance(stored, events, mint=self.mint, plan=self.plan)[1])
+            events = lifecycle.lose_devices(terms, stored.state, lost, now)
+            writes = advance(stored, events, now=now, mint=self.mint, plan=self.plan)[1]
+            await self.store.commit(writes)
             raise Conflict(terms.request_id)
 
     def _standing(
@@ -177,14 +176,14 @@ class AnswerRequest:
             counter_fresh=device.counter_moved(verified.sign_count),
             code_right=terms.match_code is None
             or (code is not None and hmac.compare_digest(code, terms.match_code)),
+            may_vote=may_vote(terms, device, self._protection(terms)),
         )
 
-
-def _counter(device: Device, verified: Verified[Decision]) -> tuple[Write, ...]:
-    """Return the write that stores a passkey's new counter, in the commit that used it."""
-    if not verified.sign_count:
-        return ()
-    return (PutDevice(replace(device, sign_count=verified.sign_count)),)
+    def _protection(self, terms: Terms) -> Protection | None:
+        """Return who may vote, where that is not everybody whose device is paired."""
+        if terms.form.voters == "paired":
+            return None
+        return self.store.directory.protection(terms.integrator_id)
 
 
 def _view(terms: Terms, state: State, decision: Choice, now: int) -> DecisionView:

@@ -74,7 +74,8 @@ class Sweeper:
             if stored is None or not events:
                 continue
             try:
-                commits.append(self.store.commit(advance(stored, events, mint=self.mint)[1]))
+                writes = advance(stored, events, now=now, mint=self.mint)[1]
+                commits.append(self.store.commit(writes))
             except Conflict:
                 heapq.heappush(self._due, due)
         await asyncio.gather(*commits)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.bulletin import Bulletin
 
 BAD_CURSOR = Refusal("invalid_request", "cursor: this is not a cursor of this list.")
+PEOPLE_DECIDE = Refusal(
+    "forbidden", "A call of a protected method is taken back by who made it, on a paired device."
+)
 NOT_COMPLETED = Refusal(
     "not_completed", "This request is still pending; its receipt comes with its end."
 )
@@ -142,11 +145,13 @@ class CancelRequest:
             stored = await own_request(self.store, integrator_id, request_id)
             if stored is None:
                 return NOT_FOUND
+            if not stored.terms.form.integrator_cancels:
+                return PEOPLE_DECIDE
             outcome = lifecycle.cancel(stored.terms, stored.state, now)
             if outcome.refusal is not None or not outcome.events:
                 await self.store.settled()
                 return outcome.refusal or request_of(stored, now)
-            _, writes = advance(stored, outcome.events, mint=self.mint, plan=self.plan)
+            _, writes = advance(stored, outcome.events, now=now, mint=self.mint, plan=self.plan)
             try:
                 await self.store.commit(writes)
             except Conflict:
@@ -176,9 +181,7 @@ class ReadReceipt:
         return receipt_of(stored, evidence, keys=self.keys, now=now)
 
 
-def receipt_of(
-    stored: Stored, evidence: Sequence[Evidence], *, keys: RelayKeys, now: int
-) -> bytes:
+def receipt_of(stored: Stored, evidence: Sequence[Evidence], *, keys: RelayKeys, now: int) -> bytes:
     """Return the receipt envelope of a finished request as JSON; ``evidence`` of an approved one.
 
     It holds the approvals that satisfied the groups: the first of each.

@@ -134,7 +134,7 @@ class Standing:
             if lost(stored.terms):
                 events = lifecycle.lose_device(stored.terms, stored.state, fingerprint, now)
                 if events:
-                    writes += advance(stored, events, mint=self.mint, plan=self.plan)[1]
+                    writes += advance(stored, events, now=now, mint=self.mint, plan=self.plan)[1]
         return tuple(writes)
 
     def void(self, fingerprint: str) -> None:

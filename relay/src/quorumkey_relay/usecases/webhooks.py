@@ -14,6 +14,7 @@ from quorumkey_relay.delivery.egress_url import EgressRefused, host_of
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.records import EventRecord, Webhook
 from quorumkey_relay.store.writes import AppendEvent, DeleteWebhook, PutWebhook
+from quorumkey_relay.usecases.protection.audit import AUDIT_EVENTS
 from quorumkey_relay.usecases.read import BAD_CURSOR, is_request_id
 from quorumkey_relay.usecases.render import encode
 from quorumkey_relay.usecases.views import Page, WebhookSecretView, WebhookView
@@ -43,6 +44,7 @@ EVENT_TYPES: Final = (
     "device.revoked",
     "device.assurance_changed",
     DISABLED_EVENT,
+    *AUDIT_EVENTS,
 )
 ALL_EVENTS: Final = "*"
 
