@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol import JsonValue
 
-__all__ = ["Expectation", "UnsafeAny", "expect"]
+__all__ = ["Expectation", "UnsafeAny", "expect", "relying_party", "trusted_relay_keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,12 @@ def plain_json(value: object, *, depth: int = 0) -> JsonValue:
     raise ProtocolError("invalid_request", f"A {type(value).__name__} has no form in JSON here.")
 
 
-def _relay_keys(keys: Iterable[PublicKey | str]) -> dict[str, PublicKey]:
+def trusted_relay_keys(keys: Iterable[PublicKey | str]) -> dict[str, PublicKey]:
+    """Load the relay keys that a caller trusts, by fingerprint; at least one.
+
+    Raises:
+        ProtocolError: ``invalid_request`` or ``invalid_public_key``.
+    """
     loaded = [
         key if isinstance(key, PublicKey) else PublicKey.from_base64(key, field="relay_public_keys")
         for key in keys
@@ -105,6 +110,19 @@ def _nonce(nonce: str | bytes | UnsafeAny) -> str | UnsafeAny:
     if isinstance(nonce, UnsafeAny):
         return nonce
     return nonce_in(b64encode(nonce) if isinstance(nonce, bytes) else nonce)
+
+
+def relying_party(
+    webauthn: PasskeyPolicy | Mapping[str, object] | None,
+) -> PasskeyPolicy | None:
+    """Put the relying party whose passkeys count into one form.
+
+    Raises:
+        ProtocolError: ``invalid_request``.
+    """
+    if webauthn is None or isinstance(webauthn, PasskeyPolicy):
+        return webauthn
+    return PasskeyPolicy.from_json(plain_json(webauthn))
 
 
 def expect(  # noqa: PLR0913 - the expectations of section 8, one argument each
@@ -129,7 +147,7 @@ def expect(  # noqa: PLR0913 - the expectations of section 8, one argument each
         ProtocolError: one of them is none that a request could meet.
     """
     return Expectation(
-        relay_keys=_relay_keys(relay_public_keys),
+        relay_keys=trusted_relay_keys(relay_public_keys),
         integrator_id=integrator_id
         if isinstance(integrator_id, UnsafeAny)
         else id_in(integrator_id, field="integrator_id"),
@@ -151,7 +169,5 @@ def expect(  # noqa: PLR0913 - the expectations of section 8, one argument each
         if requester is None or isinstance(requester, Party)
         else Party.from_json(plain_json(requester), field="requester"),
         match_code=None if match_code is None else check_match_code(match_code, field="match_code"),
-        passkeys=webauthn
-        if webauthn is None or isinstance(webauthn, PasskeyPolicy)
-        else PasskeyPolicy.from_json(plain_json(webauthn)),
+        passkeys=relying_party(webauthn),
     )

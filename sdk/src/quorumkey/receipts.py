@@ -7,37 +7,33 @@ receipt; it cannot make one that passes here. No network, no clock and no file i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from quorumkey._evidence import (
+    approvals,
+    check_distinct_keys,
+    check_integrator,
+    check_times,
+    meets,
+    open_receipt,
+    open_request,
+)
 from quorumkey._expectation import Expectation, UnsafeAny, expect
 from quorumkey._verification_policy import VerificationPolicy, load_policy
 from quorumkey.errors import ProtocolError, ReceiptRefused, RefusalReason
-from quorumkey.protocol import (
-    Decision,
-    Group,
-    Receipt,
-    RequestDocument,
-    parse_envelope,
-    request_digest,
-    satisfied_groups,
-    strict_json,
-    verify_statement,
-)
+from quorumkey.protocol import Decision, Group, RequestDocument, satisfied_groups
 from quorumkey.protocol.encoding import json_equal
-from quorumkey.protocol.limits import CLOCK_SKEW_SECONDS, MAX_RECEIPT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from quorumkey.protocol import (
         Action,
-        Envelope,
-        JsonValue,
         Party,
         PasskeyPolicy,
         PublicKey,
+        Receipt,
         Verified,
     )
 
@@ -185,16 +181,16 @@ def verify_with_policy(
 def _verify(receipt: bytes | str | Mapping[str, object], expected: Expectation) -> VerifiedReceipt:
     """The steps of section 8, in its numbers and its order."""
     # (1) the receipt verifies as type `receipt` under a trusted key, `v` is 1, it is `approved`.
-    evidence = _step_1(receipt, expected)
+    evidence = open_receipt(receipt, expected.relay_keys)
     # (2) the request inside verifies as type `request` under a trusted key, which `relay` names.
-    verified = _step_2(evidence, expected)
+    verified = open_request(evidence, expected.relay_keys)
     document = verified.statement
     # (3) integrator and nonce are the caller's.
     _step_3(document, expected)
     # (4) action, requester and every member of the policy equal the caller's.
     _step_4(document, expected)
     # (5) the times of request and receipt fit, and the approval may still be used.
-    _step_5(document, evidence, expected)
+    check_times(document, evidence, expected.now)
     # (6) every envelope in `decisions` is a valid approval of this request by a named key.
     decisions = _step_6(verified, evidence, expected)
     # (7) no key twice, no person in two groups, not the requester.
@@ -211,69 +207,11 @@ def _verify(receipt: bytes | str | Mapping[str, object], expected: Expectation) 
     )
 
 
-def _envelope(receipt: bytes | str | Mapping[str, object]) -> Envelope:
-    if isinstance(receipt, Mapping):
-        # parse_envelope looks at the type of everything it touches.
-        return parse_envelope(cast("JsonValue", dict(receipt)), field="receipt")
-    try:
-        data = receipt.encode() if isinstance(receipt, str) else receipt
-    except UnicodeEncodeError:
-        message = "The receipt is not UTF-8."
-        raise ProtocolError("invalid_json", message) from None
-    return parse_envelope(strict_json.loads(data, max_bytes=MAX_RECEIPT_BYTES), field="receipt")
-
-
-def _trusted(envelope: Envelope, expected: Expectation, *, step: int) -> PublicKey:
-    key = expected.relay_keys.get(envelope.keyid)
-    if key is None:
-        message = "It is not signed by one of the trusted relay keys."
-        raise ReceiptRefused(RefusalReason.UNTRUSTED_RELAY, message, step)
-    return key
-
-
-def _refusal_of(error: ProtocolError, *, step: int) -> ReceiptRefused:
-    """A relay's document that does not verify: a bad signature, or a malformed one."""
-    if error.code == "invalid_signature":
-        return ReceiptRefused(RefusalReason.UNTRUSTED_RELAY, error.message, step)
-    return ReceiptRefused(RefusalReason.MALFORMED, error.message, step)
-
-
-def _step_1(receipt: bytes | str | Mapping[str, object], expected: Expectation) -> Receipt:
-    try:
-        envelope = _envelope(receipt)
-        key = _trusted(envelope, expected, step=1)
-        evidence = verify_statement(envelope, Receipt, key=key).statement
-    except ProtocolError as error:
-        raise _refusal_of(error, step=1) from None
-    if evidence.status != "approved":
-        message = f"The relay says that the request is {evidence.status}."
-        raise ReceiptRefused(RefusalReason.NOT_APPROVED, message, 1)
-    return evidence
-
-
-def _step_2(evidence: Receipt, expected: Expectation) -> Verified[RequestDocument]:
-    key = _trusted(evidence.request, expected, step=2)
-    try:
-        verified = verify_statement(evidence.request, RequestDocument, key=key)
-    except ProtocolError as error:
-        raise _refusal_of(error, step=2) from None
-    if verified.statement.relay != key.fingerprint:
-        message = "The request names another relay than the one that signed it."
-        raise ReceiptRefused(RefusalReason.RELAY_MISMATCH, message, 2)
-    return verified
-
-
 def _step_3(document: RequestDocument, expected: Expectation) -> None:
-    if not _meets(document.integrator.id, expected.integrator_id):
-        message = "The request is another integrator's."
-        raise ReceiptRefused(RefusalReason.INTEGRATOR_MISMATCH, message, 3)
-    if not _meets(document.nonce, expected.nonce):
+    check_integrator(document, expected.integrator_id)
+    if not meets(document.nonce, expected.nonce):
         message = "The request has another nonce: it is another request."
         raise ReceiptRefused(RefusalReason.NONCE_MISMATCH, message, 3)
-
-
-def _meets(value: str, expected: str | UnsafeAny) -> bool:
-    return isinstance(expected, UnsafeAny) or value == expected
 
 
 def _step_4(document: RequestDocument, expected: Expectation) -> None:
@@ -288,66 +226,25 @@ def _step_4(document: RequestDocument, expected: Expectation) -> None:
         raise ReceiptRefused(RefusalReason.POLICY_MISMATCH, message, 4)
 
 
-def _step_5(document: RequestDocument, evidence: Receipt, expected: Expectation) -> None:
-    if not document.created_at <= evidence.completed_at < document.expires_at:
-        message = "The request was not completed between its creation and its expiry."
-        raise ReceiptRefused(RefusalReason.INVALID_TIMES, message, 5)
-    if not isinstance(expected.now, UnsafeAny) and expected.now > document.use_by:
-        message = "The time in which this approval could be used is over."
-        raise ReceiptRefused(RefusalReason.EXPIRED, message, 5)
-
-
 def _step_6(
     request: Verified[RequestDocument], evidence: Receipt, expected: Expectation
 ) -> tuple[Decision, ...]:
-    approvers = {
-        approver.fingerprint: approver
+    keys = {
+        approver.fingerprint: approver.key
         for group in expected.policy.groups
         for approver in group.approvers
     }
-    digest = request_digest(request.envelope.payload)
-    decisions: list[Decision] = []
-    for envelope in evidence.decisions:
-        approver = approvers.get(envelope.keyid)
-        if approver is None:
-            message = "A decision is signed by a key that the policy does not name."
-            raise ReceiptRefused(RefusalReason.INVALID_DECISION, message, 6)
-        try:
-            decision = verify_statement(
-                envelope, Decision, key=approver.key, form="any", passkeys=expected.passkeys
-            ).statement
-        except ProtocolError as error:
-            raise ReceiptRefused(RefusalReason.INVALID_DECISION, error.message, 6) from None
-        if decision.device != envelope.keyid:
-            message = "A decision names another device than the one that signed it."
-            raise ReceiptRefused(RefusalReason.INVALID_DECISION, message, 6)
-        fault = _fault(decision, digest, request.statement, expected)
-        if fault is not None:
-            raise ReceiptRefused(RefusalReason.INVALID_DECISION, fault, 6)
-        decisions.append(decision)
-    return tuple(decisions)
-
-
-def _fault(
-    decision: Decision, digest: str, document: RequestDocument, expected: Expectation
-) -> str | None:
-    """What keeps a device's own statement from being an approval of this request, or None."""
-    if decision.decision != "approve":
-        return "A decision is a denial."
-    if decision.request_digest != digest:
-        return "A decision is about another request."
-    earliest = document.created_at - CLOCK_SKEW_SECONDS
-    if not earliest <= decision.decided_at <= document.expires_at + CLOCK_SKEW_SECONDS:
-        return "A decision was made outside the request's time."
-    if decision.code != expected.match_code:
-        return "A decision does not carry the expected match code."
-    return None
+    return approvals(
+        request,
+        evidence,
+        keys=keys,
+        match_code=expected.match_code,
+        passkeys=expected.passkeys,
+    )
 
 
 def _step_7(decisions: tuple[Decision, ...], expected: Expectation) -> None:
-    if len({decision.device for decision in decisions}) != len(decisions):
-        message = "One key stands behind two decisions."
-        raise ReceiptRefused(RefusalReason.DUPLICATE_DECISION, message, 7)
+    check_distinct_keys(decisions)
     # With `distinct: person` no approver_id is in two groups of the receipt: the caller's policy
     # (a Policy refuses such groups) is the document's since step 4.
     requester = None if expected.requester is None else expected.requester.id
