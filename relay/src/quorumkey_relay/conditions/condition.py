@@ -19,7 +19,7 @@ from cel_expr_python import (  # type: ignore[import-untyped]  # its stubs come 
 )
 
 from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_REQUEST_VIEW_BYTES
-from quorumkey_relay.conditions.cost import TooCostly, cost_of
+from quorumkey_relay.conditions.cost import TooCostly, cost_of, patterns_of
 from quorumkey_relay.conditions.tree import TreeError, read_tree
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MAX_CONDITION_BYTES: Final = 2_048
 BUDGET_NANOSECONDS: Final = 20_000_000
 #: A condition that could not be evaluated even for a call of this size is refused when it is added.
 ORDINARY_COUNT: Final = 100
-ORDINARY_BYTES: Final = 8_192
+ORDINARY_BYTES: Final = 4_096
 MAX_CACHED: Final = 1_024
 
 _MAX_MESSAGE_CHARS: Final = 300
@@ -131,11 +131,15 @@ def compile_condition(text: str) -> Condition:
     if kind != cel.Type.BOOL:
         raise ConditionError(f"it has the type {kind.name()}; compare it so that it is BOOL")
     try:
-        cost = cost_of(read_tree(expression.serialize()))
+        tree = read_tree(expression.serialize())
+        cost = cost_of(tree)
     except TooCostly as error:
         raise ConditionError(str(error)) from None
     except TreeError as error:
         raise ConditionError(f"its syntax tree cannot be read: {error}") from None
+    for pattern in patterns_of(tree):
+        if not _is_pattern(pattern):
+            raise ConditionError(f"{pattern!a} is no pattern (RE2)")
     if cost.at(count=ORDINARY_COUNT, size=ORDINARY_BYTES) > BUDGET_NANOSECONDS:
         raise ConditionError("it could take too long even for a call of ordinary size")
     return Condition(text, expression, cost)
@@ -183,6 +187,17 @@ class Conditions:
 def _environment() -> cel.Env:
     members = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     return cel.NewEnv(variables={"request": members, "resource": members})
+
+
+@cache
+def _probe() -> cel.Expression:
+    return _environment().compile("''.matches(request.pattern)")
+
+
+def _is_pattern(pattern: str) -> bool:
+    """Say whether RE2 takes a pattern; the library finds that out only when it evaluates."""
+    activation = _environment().Activation({"request": {"pattern": pattern}, "resource": {}})
+    return bool(_probe().eval(activation).type() == cel.Type.BOOL)
 
 
 def _is_deep(value: JsonValue) -> bool:

@@ -15,9 +15,9 @@ it is no larger than what is looped over, however many rounds there are.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 
-from quorumkey_relay.conditions.pattern import weight_of
+from quorumkey_relay.conditions.pattern import MAX_PATTERN_CHARS, weight_of
 from quorumkey_relay.conditions.tree import (
     Call,
     Comprehension,
@@ -28,7 +28,7 @@ from quorumkey_relay.conditions.tree import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from quorumkey_relay.conditions.tree import Node
 
@@ -37,15 +37,16 @@ MAX_NODES: Final = 200
 MAX_ROUNDS: Final = 10_000
 
 _NODE: Final = 60
-_ELEMENT: Final = 150  # of a call, to make it a value of the library
+_ELEMENT: Final = 350  # of a call, to make it a value of the library
 _COMPARED_BYTE: Final = 40
 _LISTED_BYTE: Final = 20
 _JOINED_BYTE: Final = 20
 _READ_BYTE: Final = 20
+_COUNTED_BYTE: Final = 4
 _SEARCHED_BYTE: Final = 25
 _SEARCHED_BYTE_FOR_ANY: Final = 200  # for a text that is not written out
-_MATCHED_BYTE: Final = 2  # for each state
-_STATE: Final = 500
+_MATCHED_BYTE: Final = 10  # for each state
+_STATE: Final = 600
 _PATTERN: Final = 3_000
 _COLLECTED: Final = 60  # for each pair of elements
 _TIME_ZONE: Final = 100_000
@@ -57,11 +58,8 @@ _CONSTANT_COST: Final = frozenset(
         *("_-_", "_*_", "_/_", "_%_", "-_", "type", "dyn", "bool"),
     }
 )
-_READING: Final = frozenset(
-    {
-        *("size", "int", "uint", "double", "string", "bytes", "timestamp", "duration"),
-    }
-)
+_READING: Final = frozenset({"int", "uint", "double", "timestamp", "duration"})
+_WRITING: Final = frozenset({"string", "bytes"})
 _OF_TIME: Final = frozenset(
     {
         *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"),
@@ -110,6 +108,10 @@ class Polynomial(NamedTuple):
         return not (self.n or self.s or self.nn or self.ns)
 
 
+#: Of a number, a truth value, a moment.
+_SMALL: Final = Polynomial(one=32)
+
+
 class _Estimate(NamedTuple):
     cost: Polynomial
     size: Polynomial
@@ -145,6 +147,16 @@ def _parts(node: Node) -> Iterable[Node]:
             return (node.range, node.start, node.goes_on, node.step, node.result)
         case _:
             return ()
+
+
+def patterns_of(tree: Node) -> list[str]:
+    """Return the patterns of the calls of ``matches``, as far as they are written out."""
+    found = (node.operands[-1] for node in _within(tree) if _is_matching(node))
+    return [node.text for node in found if isinstance(node, Constant) and node.text is not None]
+
+
+def _is_matching(node: Node) -> TypeGuard[Call]:
+    return isinstance(node, Call) and node.function == "matches"
 
 
 def _total(polynomials: Iterable[Polynomial]) -> Polynomial:
@@ -192,8 +204,10 @@ class _Estimator:
 
     def _joined(self, parts: Iterable[Node]) -> _Estimate:
         found = [self.estimate(part) for part in parts]
-        cost = _total(one.cost for one in found).plus(Polynomial(one=_NODE))
-        return _Estimate(cost, _total(one.size for one in found))
+        return _Estimate(
+            _total(one.cost for one in found).plus(Polynomial(one=_NODE)),
+            _total(one.size for one in found),
+        )
 
     def _repeated(self, loop: Comprehension) -> _Estimate:
         if self._loop is not None:
@@ -217,68 +231,78 @@ class _Estimator:
         collected = inside.estimate(loop.step).size
         return _Estimate(cost.plus(copied), _multiplied(collected, rounds))
 
-    def _called(  # noqa: PLR0911 - one case a kind of function
-        self, call: Call
-    ) -> _Estimate:
-        found = self._joined(call.operands)
-        small = Polynomial(one=1)
+    def _called(self, call: Call) -> _Estimate:
+        found = [self.estimate(operand) for operand in call.operands]
+        whole = _total(one.size for one in found)
+        own, size = self._work(call, [one.size for one in found], whole)
+        cost = _total(one.cost for one in found).plus(own).plus(Polynomial(one=_NODE))
+        return _Estimate(cost, size)
+
+    def _work(  # noqa: C901, PLR0911, PLR0912 - one case a kind of function
+        self, call: Call, sizes: Sequence[Polynomial], whole: Polynomial
+    ) -> tuple[Polynomial, Polynomial]:
+        """Return what a call costs beside its operands, and the size of what it returns."""
         match call.function:
             case "_+_":
-                return self._sum(call, found)
+                return self._sum(call, whole)
+            case "_[_]":  # looks no further than the key
+                return sizes[-1].times(_READ_BYTE), whole
+            case "startsWith" | "endsWith":
+                return sizes[-1].times(_READ_BYTE), _SMALL
             case "@in":
-                return _Estimate(found.cost.plus(found.size.times(_LISTED_BYTE)), small)
+                return whole.times(_LISTED_BYTE), _SMALL
+            case "size":
+                return whole.times(_COUNTED_BYTE), _SMALL
             case "contains":
-                literal = isinstance(call.operands[-1], Constant)
-                each = _SEARCHED_BYTE if literal else _SEARCHED_BYTE_FOR_ANY
-                return _Estimate(found.cost.plus(found.size.times(each)), small)
+                written_out = isinstance(call.operands[-1], Constant)
+                each = _SEARCHED_BYTE if written_out else _SEARCHED_BYTE_FOR_ANY
+                return whole.times(each), _SMALL
             case "matches":
-                return _Estimate(found.cost.plus(self._matching(call)), small)
-            case "_[_]" | "startsWith" | "endsWith":  # these look no further than their argument
-                key = self.estimate(call.operands[-1]).size.times(_READ_BYTE)
-                return _Estimate(found.cost.plus(key), found.size)
+                return _matching(call.operands[-1], sizes[0]), _SMALL
             case function if function in _COMPARISONS:
-                return _Estimate(found.cost.plus(self._compared(call)), small)
+                return _compared(sizes), _SMALL
             case function if function in _CONSTANT_COST:
-                return _Estimate(found.cost, found.size.plus(small))
+                return Polynomial(), whole
             case function if function in _READING:
-                read = found.size.times(_READ_BYTE)
-                return _Estimate(found.cost.plus(read), found.size.plus(Polynomial(one=32)))
+                return whole.times(_READ_BYTE), _SMALL
+            case function if function in _WRITING:
+                return whole.times(_READ_BYTE), whole.plus(_SMALL)
             case function if function in _OF_TIME:
-                return _Estimate(found.cost.plus(_zone(call)), small)
+                return _zone(call), _SMALL
             case function:
                 message = f"{function} is not available in a condition"
                 raise TooCostly(message)
 
-    def _sum(self, call: Call, found: _Estimate) -> _Estimate:
-        if self._loop is not None:
-            first = call.operands[0]
-            if not isinstance(first, Identifier) or first.name != self._loop.accumulator:
-                message = "+ stands inside a loop (all, exists, exists_one, filter, map)"
-                raise TooCostly(message)
-            return found  # the macro's own
-        return _Estimate(found.cost.plus(found.size.times(_JOINED_BYTE)), found.size)
-
-    def _compared(self, call: Call) -> Polynomial:
-        """Two values are compared as far as the smaller one goes."""
-        sizes = [self.estimate(operand).size for operand in call.operands]
-        small = [size for size in sizes if size.is_small()]
-        fixed = [size for size in small if not size.e]
-        return (fixed or small or sizes)[0].times(_COMPARED_BYTE)
-
-    def _matching(self, call: Call) -> Polynomial:
-        looked_at, pattern = call.operands[0], call.operands[-1]
-        if not isinstance(pattern, Constant) or pattern.text is None:
-            message = "the pattern of matches has to be written out, as a text in quotes"
+    def _sum(self, call: Call, whole: Polynomial) -> tuple[Polynomial, Polynomial]:
+        if self._loop is None:
+            return whole.times(_JOINED_BYTE), whole
+        first = call.operands[0]
+        if not isinstance(first, Identifier) or first.name != self._loop.accumulator:
+            message = "+ stands inside a loop (all, exists, exists_one, filter, map)"
             raise TooCostly(message)
-        weight = weight_of(pattern.text)
-        if weight is None:
-            message = (
-                "the pattern of matches is too long or repeats too much: at most 100 characters,"
-                " no Unicode classes, no quoting"
-            )
-            raise TooCostly(message)
-        scanned = self.estimate(looked_at).size.times(_MATCHED_BYTE * weight)
-        return scanned.plus(Polynomial(one=_PATTERN + _STATE * weight))
+        return Polynomial(), whole  # the macro's own; what it copies is counted with the loop
+
+
+def _compared(sizes: Sequence[Polynomial]) -> Polynomial:
+    """Two values are compared as far as the smaller one goes."""
+    small = [size for size in sizes if size.is_small()]
+    fixed = [size for size in small if not size.e]
+    return (fixed or small or sizes)[0].times(_COMPARED_BYTE)
+
+
+def _matching(pattern: Node, looked_at: Polynomial) -> Polynomial:
+    if not isinstance(pattern, Constant) or pattern.text is None:
+        message = "the pattern of matches has to be written out, as a text in quotes"
+        raise TooCostly(message)
+    weight = weight_of(pattern.text)
+    if weight is None:
+        message = (
+            f"the pattern of matches is too long or repeats too much: at most {MAX_PATTERN_CHARS}"
+            " characters, no Unicode classes, no quoting"
+        )
+        raise TooCostly(message)
+    scanned = looked_at.times(_MATCHED_BYTE * weight)
+    return scanned.plus(Polynomial(one=_PATTERN + _STATE * weight))
 
 
 def _zone(call: Call) -> Polynomial:
