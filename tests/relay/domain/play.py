@@ -49,19 +49,20 @@ def person(name: str) -> str:
     return name.partition("/")[0]
 
 
-def terms(
+def terms(  # noqa: PLR0913 - what a request can be asked with
     *groups: str,
     required: int = 1,
     reject_policy: RejectPolicy = "any",
     distinct: Distinct = "person",
     requester: str | None = None,
     match_code: str | None = None,
+    profile: str = "approval",
 ) -> Terms:
     """The terms of a request; a group is the names of its devices, divided by spaces."""
     return Terms(
         request_id="0190a000-0000-7000-8000-0000000000aa",
         integrator_id="acme",
-        profile="approval",
+        profile=profile,
         required=required,
         reject_policy=reject_policy,
         distinct=distinct,
