@@ -125,6 +125,7 @@ class Relay:
             raise
         self._background = [
             asyncio.create_task(self._every(SWEEP_SECONDS, self.sweeper.sweep)),
+            asyncio.create_task(self._every(SWEEP_SECONDS, self.protection.sweeper.sweep)),
             asyncio.create_task(self._every(SCAN_SECONDS, self.worker.scan)),
             asyncio.create_task(self._every(SCAN_SECONDS, self.webhooks.scan)),
             asyncio.create_task(self._every(PRUNE_SECONDS, self.pruner.prune)),
@@ -143,6 +144,8 @@ class Relay:
         self._closing = True
         self._problems = ["the relay is shutting down"]
         self.bulletin.close()
+        if self._parts is not None:
+            self._parts.protection.watch.close()
         self.hub.close_all(CLOSE_SHUTTING_DOWN)
 
     async def stop(self) -> None:
@@ -210,6 +213,7 @@ class Relay:
         self.shortage = parts.shortage
         self.recheck = parts.recheck
         self.sweeper = parts.sweeper
+        self.protection = parts.protection
         self.pruner = parts.pruner
         self.worker = parts.worker
         self.channels = parts.channels

@@ -28,6 +28,7 @@ from quorumkey_relay.identity.sessions import Sessions
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.observe.delivery_metrics import LaneState
 from quorumkey_relay.observe.webhook_metrics import WebhookMetrics
+from quorumkey_relay.protection_parts import ProtectionParts, compose_protection
 from quorumkey_relay.usecases.answer import AnswerRequest
 from quorumkey_relay.usecases.ask import AskApproval
 from quorumkey_relay.usecases.attest import AttestEnrollment
@@ -125,6 +126,7 @@ class Parts:
     channels: tuple[Channel, ...]
     egress: Egress
     webhooks: WebhookSender
+    protection: ProtectionParts
 
 
 def compose(base: Foundations) -> Parts:
@@ -205,7 +207,29 @@ def compose(base: Foundations) -> Parts:
         disable_days=settings.webhook_disable_days,
         meter=webhook_metrics,
     )
+    decide = AnswerRequest(
+        store=store,
+        clock=clock,
+        mint=mint,
+        policy=policy,
+        device_limit=device_limit,
+        decided=base.metrics.decided,
+        plan=plan,
+        take_back=TakeBack(store=store, mint=mint),
+    )
+    protection = compose_protection(
+        store=store,
+        clock=clock,
+        mint=mint,
+        keys=keys,
+        policy=policy,
+        plan=plan,
+        decide=decide,
+        votes=votes,
+        device_limit=device_limit,
+    )
     usecases = UseCases(
+        protection=protection.cases,
         ask=AskApproval(
             store=store,
             clock=clock,
@@ -255,16 +279,7 @@ def compose(base: Foundations) -> Parts:
             standing=standing,
             device_limit=device_limit,
         ),
-        decide=AnswerRequest(
-            store=store,
-            clock=clock,
-            mint=mint,
-            policy=policy,
-            device_limit=device_limit,
-            decided=base.metrics.decided,
-            plan=plan,
-            take_back=TakeBack(store=store, mint=mint),
-        ),
+        decide=decide,
         set_push=SetPush(
             store=store, clock=clock, addresses=addresses, plan=plan, authenticate=authenticate
         ),
@@ -340,6 +355,7 @@ def compose(base: Foundations) -> Parts:
         channels=channels,
         egress=egress,
         webhooks=webhooks,
+        protection=protection,
     )
 
 

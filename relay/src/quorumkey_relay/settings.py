@@ -282,6 +282,12 @@ class Settings:
         "Calls of one API key.",
         unit="per minute",
     )
+    rate_protection: int = option(
+        kinds.integer(1, _MAX_RATE_PER_MINUTE),
+        60_000,
+        "Calls of one API key about protected methods, which have a bucket of their own.",
+        unit="per minute",
+    )
     rate_device: int = option(
         kinds.integer(1, _MAX_RATE_PER_MINUTE),
         60,

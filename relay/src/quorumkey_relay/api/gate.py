@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from quorumkey_relay.api.address import ClientAddresses, bucket_of
 from quorumkey_relay.api.answers import Headers, Refused
 from quorumkey_relay.api.ratelimit import RateLimiter
+from quorumkey_relay.domain.refusal import Refusal
+from quorumkey_relay.usecases.protection.actor import INTEGRATOR_HEADER, key_actor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.api.ports import RelayPort
     from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.usecases.protection.actor import Actor
 
 P_co = TypeVar("P_co", covariant=True)
 
@@ -31,6 +34,7 @@ FAILURE_CODES: Final = frozenset(
 )
 
 _ASK_FOR_BEARER: Final[Headers] = ((b"www-authenticate", b'Bearer realm="quorumkey"'),)
+_INTEGRATOR_HEADER: Final = INTEGRATOR_HEADER.encode()
 _MAX_TOKEN_BYTES: Final = 512
 
 
@@ -57,6 +61,7 @@ class Gate:
         self._usecases = relay.usecases
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self._keys = RateLimiter(per_minute=settings.rate_api_key, monotonic=monotonic)
+        self._services = RateLimiter(per_minute=settings.rate_protection, monotonic=monotonic)
         self._calls = RateLimiter(per_minute=settings.rate_ip, monotonic=monotonic)
         self._failures = RateLimiter(per_minute=settings.rate_ip_failures, monotonic=monotonic)
 
@@ -66,12 +71,21 @@ class Gate:
 
     def integrator(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Integrator:
         """Return whose API key the call bears."""
+        return self._charged(scope, headers, self._keys)
+
+    def service(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Integrator:
+        """Return whose API key the call bears: a service that asks about every call it gets."""
+        return self._charged(scope, headers, self._services)
+
+    def _charged(
+        self, scope: Scope, headers: Mapping[bytes, bytes], limiter: RateLimiter
+    ) -> Integrator:
         token = _bearer(headers)
         found = self._usecases.api_key(token)
         if found is None:
             raise self._unknown_token(scope, "This API key is unknown or revoked.")
         key, integrator = found
-        _refuse_when_limited(self._keys.charge(key.key_id))
+        _refuse_when_limited(limiter.charge(key.key_id))
         return integrator
 
     def integrator_scope(self, headers: Mapping[bytes, bytes]) -> None:
@@ -89,6 +103,22 @@ class Gate:
         if device is None:
             raise self._unknown_token(scope, "This session is unknown or expired; open a new one.")
         return device
+
+    def governor(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Actor:
+        """Return who governs: whose API key, of any scope, or device session the call bears."""
+        token = _bearer(headers)
+        named = headers.get(_INTEGRATOR_HEADER)
+        integrator_id = None if named is None else named.decode("latin-1")
+        found = self._usecases.api_key(token)
+        if found is not None:
+            key, integrator = found
+            _refuse_when_limited(self._keys.charge(key.key_id))
+            return _admitted(key_actor(key, integrator, integrator_id))
+        device = self._usecases.device_of_token(token)
+        if device is None:
+            message = "This API key or session is unknown, revoked or expired."
+            raise self._unknown_token(scope, message)
+        return _admitted(self._usecases.protection.govern.person(device, integrator_id))
 
     def anyone(self, scope: Scope, _headers: Mapping[bytes, bytes]) -> None:
         """Let a call without authentication in, charged to its address."""
@@ -121,6 +151,12 @@ def _bearer(headers: Mapping[bytes, bytes]) -> str:
     return token.decode("latin-1")
 
 
+def _admitted(actor: Actor | Refusal) -> Actor:
+    if isinstance(actor, Refusal):
+        raise Refused(actor.code, actor.message, retry_after=actor.retry_after)
+    return actor
+
+
 def _refuse_when_limited(seconds: int | None) -> None:
     if seconds is not None:
         raise _too_many(seconds)
@@ -137,6 +173,9 @@ def _without_limit(_gate: Gate, _scope: Scope, _headers: Mapping[bytes, bytes]) 
 
 
 API_KEY: Final[Auth[Integrator]] = Auth(Gate.integrator, "apiKey", permit=Gate.integrator_scope)
+#: The same key in a bucket of its own, for calls that a busy service makes all the time.
+SERVICE: Final[Auth[Integrator]] = Auth(Gate.service, "apiKey", permit=Gate.integrator_scope)
+GOVERNOR: Final[Auth[Actor]] = Auth(Gate.governor, "governor")
 SESSION: Final[Auth[str]] = Auth(Gate.device, "deviceSession")
 ANYONE: Final[Auth[None]] = Auth(Gate.anyone, can_fail=True)
 PROBE: Final[Auth[None]] = Auth(_without_limit)

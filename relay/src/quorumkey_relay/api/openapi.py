@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from quorumkey.errors import ERRORS
 from quorumkey_relay.api.answers import NO_CONTENT, ErrorDocument
 from quorumkey_relay.api.cors import DEVICE_PREFIX
-from quorumkey_relay.api.gate import API_KEY, PROBE
+from quorumkey_relay.api.gate import API_KEY, PROBE, SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -144,6 +144,8 @@ def group_of(endpoint: Endpoint[Any, Any]) -> str:
     """Return the heading under which a route is shown."""
     if endpoint.path.startswith(DEVICE_PREFIX):
         return "Devices"
+    if endpoint.auth is SERVICE:
+        return "Protected methods"
     return "Integrators" if endpoint.auth is API_KEY else "Relay"
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from quorumkey.protocol import Envelope
+    from quorumkey_relay.api.protection_ports import ProtectionPort
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.domain.refusal import Refusal
     from quorumkey_relay.identity.principals import ApiKey, Integrator
@@ -64,6 +65,11 @@ class UseCasesPort(Protocol):
 
     All may raise ProtocolError and StoreUnavailable.
     """
+
+    @property
+    def protection(self) -> ProtectionPort:
+        """The tasks about protected methods."""
+        ...
 
     async def ask(
         self, *, integrator: Integrator, body: AskBody, idempotency: Idempotency | None

@@ -13,6 +13,7 @@ from quorumkey.protocol.limits import (
     DEFAULT_LIST_LIMIT,
     MAX_ID_CHARS,
     MAX_LIST_LIMIT,
+    MAX_SAFE_INTEGER,
     MAX_WAIT_SECONDS,
     MIN_ID_CHARS,
     MIN_LIST_LIMIT,
@@ -28,7 +29,7 @@ Query = dict[str, str | int]
 
 _MAX_PARAMETERS: Final = 20
 _MAX_CURSOR_CHARS: Final = 512
-_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,5}", re.ASCII)
+_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 _CURSOR: Final = re.compile(rf"[\x21-\x7e]{{1,{_MAX_CURSOR_CHARS}}}")
 
 
@@ -72,18 +73,17 @@ def _refused(message: str) -> ProtocolError:
     return ProtocolError("invalid_request", message)
 
 
-def _integer(name: str, minimum: int, maximum: int, default: int, text: str) -> Parameter:
+def _integer(
+    name: str, minimum: int, maximum: int, default: int | None, text: str
+) -> Parameter:
     def read(given: str) -> int:
         if _INTEGER.fullmatch(given) is None or not minimum <= int(given) <= maximum:
             raise _refused(f"{name} must be a whole number from {minimum} to {maximum}.")
         return int(given)
 
-    schema: dict[str, JsonValue] = {
-        "type": "integer",
-        "minimum": minimum,
-        "maximum": maximum,
-        "default": default,
-    }
+    schema: dict[str, JsonValue] = {"type": "integer", "minimum": minimum, "maximum": maximum}
+    if default is not None:
+        schema["default"] = default
     return Parameter(name, read, schema, text)
 
 
@@ -111,6 +111,13 @@ LIMIT: Final = _integer(
 )
 WAIT_SECONDS: Final = _integer(
     "wait_seconds", 0, MAX_WAIT_SECONDS, 0, "How long to wait for the request to finish."
+)
+REVISION: Final = _integer(
+    "revision",
+    0,
+    MAX_SAFE_INTEGER,
+    None,
+    "The revision that you have; while it is the newest, the answer is held for a moment.",
 )
 STATUS: Final = _choice("status", get_args(views.Status), "Only requests with this status.")
 EVERYTHING: Final = _choice("status", ("all",), "Finished requests too, not only pending ones.")

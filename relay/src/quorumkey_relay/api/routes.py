@@ -13,6 +13,7 @@ from quorumkey_relay.api.answers import NO_CONTENT
 from quorumkey_relay.api.bodies import ENROLMENT, ENVELOPE, NO_BODY, structured
 from quorumkey_relay.api.endpoint import CREATED, IDEMPOTENCY_KEY, OK, UUID, Endpoint, Header
 from quorumkey_relay.api.gate import ANYONE, API_KEY, PROBE, SESSION
+from quorumkey_relay.api.protection_routes import PROTECTION_ROUTES
 from quorumkey_relay.api.webhook_routes import WEBHOOK_ROUTES
 from quorumkey_relay.usecases import commands, views
 
@@ -343,4 +344,10 @@ RELAY_ROUTES: Final[tuple[AnyEndpoint, ...]] = (
     ),
 )
 
-ROUTES: Final = (*INTEGRATOR_ROUTES, *WEBHOOK_ROUTES, *DEVICE_ROUTES, *RELAY_ROUTES)
+ROUTES: Final = (
+    *INTEGRATOR_ROUTES,
+    *WEBHOOK_ROUTES,
+    *PROTECTION_ROUTES,
+    *DEVICE_ROUTES,
+    *RELAY_ROUTES,
+)

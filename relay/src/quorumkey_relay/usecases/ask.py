@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.idempotency import Idempotency, Idempotent
     from quorumkey_relay.usecases.ports import Policy
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskApproval:
     """Checks a request against every rule, signs its document and notifies its devices."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.inbox import Inbox
     from quorumkey_relay.usecases.info import DescribeRelay
     from quorumkey_relay.usecases.pair import CreatePairing, PreviewPairing, ReadPairing
+    from quorumkey_relay.usecases.protection.catalog import ProtectionCases
     from quorumkey_relay.usecases.push import SetPush
     from quorumkey_relay.usecases.read import (
         CancelRequest,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 class UseCases:
     """What the HTTP layer calls: one attribute or method a call of the protocol."""
 
+    protection: ProtectionCases
     ask: AskApproval
     read_request: ReadRequest
     list_requests: ListRequests

@@ -48,6 +48,12 @@ class CheckBody(Struct, frozen=True, forbid_unknown_fields=True):
     resource_failed: bool = False
 
 
+class ClaimBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/requests/{request_id}/claim``; ``claim_key`` as for a check."""
+
+    claim_key: str
+
+
 class ResultBody(Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/claims/{claim_id}/result``: what became of the call."""
 

@@ -101,30 +101,31 @@ def is_digest(text: str) -> bool:
     )
 
 
-def resource_digest(resource: Mapping[str, JsonValue] | None) -> str | None:
-    """Return the digest of what a call acts on; None where nothing was resolved.
+def resource_text(resource: Mapping[str, JsonValue] | None, *, failed: bool) -> str:
+    """Return the digest of what a call acts on; another text where that is not there.
 
     Raises:
-        ProtocolError: as for a request that is JSON.
+        ProtocolError: as for a request that is JSON, or for one that was found and was not.
     """
     if resource is None:
-        return None
+        return "failed" if failed else ""
+    if failed:
+        message = "resource must be absent where resource_failed says that it was not found."
+        raise ProtocolError("invalid_request", message)
     canonical = canonical_json(dict(resource))
     if len(canonical) > limits.MAX_REQUEST_VIEW_BYTES:
         raise _too_large("resource", "have the resolver return what conditions need, no more")
     return request_binding(canonical)
 
 
-def match_key(
-    method: str, caller: Caller, request_digest: str, resource_digest: str | None
-) -> bytes:
+def match_key(method: str, caller: Caller, request_digest: str, resource: str) -> bytes:
     """Return what the same call issued again shares with the one that was approved (B10).
 
-    The resource belongs to it: approvers signed its digest too. Each part is preceded by its
-    length, so no two calls have one encoding.
+    ``resource`` is its digest, or says that there is none: approvers signed that too. Each part
+    is preceded by its length, so no two calls have one encoding.
     """
     hashed = hashlib.sha256(b"quorumkey match v1")
-    for part in (method, caller.kind, caller.id, request_digest, resource_digest or ""):
+    for part in (method, caller.kind, caller.id, request_digest, resource):
         encoded = part.encode()
         hashed.update(len(encoded).to_bytes(8))
         hashed.update(encoded)
@@ -133,6 +134,16 @@ def match_key(
 
 def claim_key_digest(claim_key: str) -> bytes:
     """Return the SHA-256 of a claim key.
+
+    Raises:
+        ProtocolError: as `check_claim_key`.
+    """
+    check_claim_key(claim_key)
+    return hashlib.sha256(claim_key.encode()).digest()
+
+
+def check_claim_key(claim_key: str) -> None:
+    """Check a claim key.
 
     Raises:
         ProtocolError: it is not 16 to 255 printable ASCII characters.
@@ -144,7 +155,6 @@ def claim_key_digest(claim_key: str) -> bytes:
             " printable ASCII characters."
         )
         raise ProtocolError("invalid_request", message)
-    return hashlib.sha256(claim_key.encode()).digest()
 
 
 def check_caller(caller: Caller) -> None:
