@@ -19,7 +19,6 @@ from quorumkey_relay.usecases.protection.govern_requests import GovernRequests
 from quorumkey_relay.usecases.protection.govern_settings import GovernMethods, GovernSettings
 from quorumkey_relay.usecases.protection.open import OpenProtectedCall
 from quorumkey_relay.usecases.protection.register import RegisterCatalogue
-from quorumkey_relay.usecases.protection.register import RegisterCatalogue
 from quorumkey_relay.usecases.protection.snapshot import ReadSnapshot
 from quorumkey_relay.usecases.protection.transactions import (
     ListTransactions,
@@ -81,9 +80,7 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
         administrators=GovernAdministrators(governor=governor, votes=votes),
         requests=GovernRequests(governor=governor, store=store, views=views, answer=decide),
     )
-    register = RegisterCatalogue(store=store, clock=clock, mint=mint, fault=why_unusable)
     cases = ProtectionCases(
-        register_catalogue=register,
         govern=govern,
         register_catalogue=RegisterCatalogue(store=store, clock=clock, mint=mint),
         snapshot=ReadSnapshot(watch=watch),

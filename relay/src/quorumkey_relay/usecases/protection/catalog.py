@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.protection.gate import Gate
     from quorumkey_relay.usecases.protection.govern import Govern
     from quorumkey_relay.usecases.protection.register import RegisterCatalogue
-    from quorumkey_relay.usecases.protection.register import RegisterCatalogue
     from quorumkey_relay.usecases.protection.snapshot import ReadSnapshot
     from quorumkey_relay.usecases.protection.transactions import (
         ListTransactions,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 class ProtectionCases:
     """What the HTTP layer calls about protected methods; the gate and the views are shared."""
 
-    register_catalogue: RegisterCatalogue
     register_catalogue: RegisterCatalogue
     govern: Govern
     snapshot: ReadSnapshot
