@@ -5,6 +5,7 @@ The tree::
     QuorumkeyError
     ├── ProtocolError                a document, encoding, key or signature breaks the protocol
     ├── ReceiptRefused               a receipt does not prove the approval that was asked for
+    ├── ProtectionError              a protected call does not run: quorumkey.protection.errors
     └── ClientError                  talking to a relay went wrong
         ├── ConfigurationError       a setting is missing or unusable; nothing was sent
         ├── TransportError           no usable answer came back
