@@ -25,7 +25,7 @@ _BARE_HEADERS: Final[Headers] = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
-_JSON_HEADERS: Final[Headers] = ((b"content-type", b"application/json"), *_BARE_HEADERS)
+JSON_HEADERS: Final[Headers] = ((b"content-type", b"application/json"), *_BARE_HEADERS)
 
 #: Seconds after which a call that was refused for the relay's own trouble may be tried again.
 RETRY_AFTER_SECONDS: Final = 1
@@ -54,7 +54,7 @@ class Answer:
 
     status: int
     body: bytes = b""
-    headers: Headers = _JSON_HEADERS
+    headers: Headers = JSON_HEADERS
     code: str | None = None
 
 
@@ -107,10 +107,16 @@ def refusal_answer(refusal: Refusal, headers: Headers = ()) -> Answer:
     document = ErrorDocument(
         ErrorView(refusal.code, refusal.message, UNSET if details is None else dict(details))
     )
-    if status in (_RATE_LIMITED_STATUS, _UNAVAILABLE_STATUS):
-        seconds = max(RETRY_AFTER_SECONDS, refusal.retry_after or 0)
-        headers = (*headers, (b"retry-after", str(seconds).encode()))
-    return Answer(status, encode(document), (*_JSON_HEADERS, *headers), refusal.code)
+    more = (*JSON_HEADERS, *headers, *retry_headers(refusal))
+    return Answer(status, encode(document), more, refusal.code)
+
+
+def retry_headers(refusal: Refusal) -> Headers:
+    """Return ``Retry-After`` where a refused call may be tried again (429 and 503)."""
+    if ERRORS[refusal.code].status not in (_RATE_LIMITED_STATUS, _UNAVAILABLE_STATUS):
+        return ()
+    seconds = max(RETRY_AFTER_SECONDS, refusal.retry_after or 0)
+    return ((b"retry-after", str(seconds).encode()),)
 
 
 def as_refusal(error: ProtocolError | StoreUnavailable) -> Refusal:

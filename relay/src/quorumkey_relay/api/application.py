@@ -15,16 +15,18 @@ from quorumkey_relay.api.answers import (
     as_refusal,
     encode,
     nothing,
-    refusal_answer,
 )
-from quorumkey_relay.api.bodies import ClientGone, read_body
+from quorumkey_relay.api.bodies import ClientGone
 from quorumkey_relay.api.cors import Cors
+from quorumkey_relay.api.dialect import REST
 from quorumkey_relay.api.documents import document_routes
 from quorumkey_relay.api.endpoint import Call
 from quorumkey_relay.api.gate import FAILURE_CODES, Gate
 from quorumkey_relay.api.queries import read_query
 from quorumkey_relay.api.router import UNMATCHED, Router, method_not_allowed
 from quorumkey_relay.api.routes import ROUTES
+from quorumkey_relay.api.rpc import CONNECT, SERVICE_PREFIX, no_such_method
+from quorumkey_relay.api.rpc_routes import RPC_ROUTES
 from quorumkey_relay.api.shutdown import Shutdown
 from quorumkey_relay.api.stream import Streams
 from quorumkey_relay.domain.refusal import Refusal
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from quorumkey_relay.api.dialect import Dialect
     from quorumkey_relay.api.endpoint import Endpoint, Result
     from quorumkey_relay.api.ports import RelayPort
     from quorumkey_relay.api.router import Match, Resource, Route
@@ -61,7 +64,8 @@ class Application:
         self._shutdown = Shutdown()
         self._gate = Gate(relay)
         self._cors = Cors(relay.settings.app_origin)
-        self._router = Router((*ROUTES, *document_routes(ROUTES)), relay.metrics)
+        routes = (*ROUTES, *RPC_ROUTES, *document_routes(ROUTES))
+        self._router = Router(routes, relay.metrics)
         self._streams = Streams(relay, self._gate, self._shutdown)
         self._log = logs.get().bind()
 
@@ -139,19 +143,20 @@ class Application:
     ) -> Answer | EventStream:
         """Return the answer of a call, whatever happens; raises only ClientGone."""
         resource, route, path_ids = match
+        dialect = _dialect_at(scope["path"]) if route is None else route.endpoint.dialect
         try:
             if route is None:
                 return self._answer_without_route(scope, headers, resource)
             return await self._answer_of_route(scope, receive, headers, route, path_ids)
         except Refused as refused:
-            return refusal_answer(refused.refusal, refused.headers)
+            return dialect.refuse(refused.refusal, refused.headers)
         except (ProtocolError, StoreUnavailable) as error:
-            return refusal_answer(as_refusal(error))
+            return dialect.refuse(as_refusal(error))
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: logged, and told as 500
             self._log.error("call_failed", exc_info=error)
-            return refusal_answer(Refused("internal_error").refusal)
+            return dialect.refuse(Refused("internal_error").refusal)
 
     def _note_failure(self, scope: Scope, route: Route | None) -> None:
         """Count a wrong code, nonce or signature; a wrong token was counted at the gate."""
@@ -162,6 +167,8 @@ class Application:
         self, scope: Scope, headers: Mapping[bytes, bytes], resource: Resource | None
     ) -> Answer:
         if resource is None:
+            if scope["path"].startswith(SERVICE_PREFIX):
+                return no_such_method()
             raise Refused("not_found")
         if scope["method"] != "OPTIONS":
             raise method_not_allowed(resource)
@@ -179,7 +186,7 @@ class Application:
         """Check a call in the order of PROTOCOL §2 and hand it to its handler."""
         endpoint = route.endpoint
         body = endpoint.body
-        raw_body = await read_body(headers, receive, max_bytes=body.max_bytes)
+        raw_body = await endpoint.dialect.read_body(headers, receive, max_bytes=body.max_bytes)
         principal = endpoint.auth.check(self._gate, scope, headers)
         value = body.read(raw_body)
         query = scope["query_string"]
@@ -213,9 +220,14 @@ class Application:
         await send({"type": "http.response.body", "body": b""})
 
 
+def _dialect_at(path: str) -> Dialect:
+    """Return how a call that no route takes is answered."""
+    return CONNECT if path.startswith(SERVICE_PREFIX) else REST
+
+
 def _as_answer(endpoint: Endpoint[Any, Any], result: Result) -> Answer | EventStream:
     if isinstance(result, Refusal):
-        return refusal_answer(result)
+        return endpoint.dialect.refuse(result)
     if isinstance(result, bytes):
         return Answer(endpoint.success, result)
     if result is None:

@@ -50,11 +50,36 @@ class Enrolment:
     attestation: AttestationBody | None
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, max_bytes: int) -> bytes:
+def is_json(headers: Mapping[bytes, bytes]) -> bool:
+    """Say whether a body is ``application/json``, optionally with ``charset=utf-8``."""
+    given = headers.get(b"content-type", b"")
+    if given == _JSON:
+        return True
+    kind, _, parameter = given.lower().partition(b";")
+    charset = parameter.replace(b'"', b"").strip()
+    return kind.strip() == _JSON and charset in (b"", b"charset=utf-8")
+
+
+def check_media_type(headers: Mapping[bytes, bytes]) -> None:
+    """Accept JSON, and no encoding of it; raises Refused with ``unsupported_media_type``."""
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refused("unsupported_media_type", "The body must not be compressed.")
+    if not is_json(headers):
+        raise Refused("unsupported_media_type")
+
+
+async def read_body(
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    *,
+    max_bytes: int,
+    check: Callable[[Mapping[bytes, bytes]], None] | None = check_media_type,
+) -> bytes:
     """Return the whole body of a call.
 
     Raises Refused with ``payload_too_large`` as soon as it is known to be longer than
-    ``max_bytes``, then ``unsupported_media_type``; ClientGone when it never became complete.
+    ``max_bytes``, then what ``check`` finds in the headers of one that is not empty; ClientGone
+    when it never became complete.
     """
     announced = headers.get(b"content-length")
     if announced is None:
@@ -72,8 +97,8 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, max_byt
         raise ClientGone
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
-    if body:
-        _check_media_type(headers)
+    if body and check is not None:
+        check(headers)
     return body
 
 
@@ -94,19 +119,6 @@ async def _read_on(start: bytes, receive: Receive, *, max_bytes: int) -> bytes:
 
 def _too_large(max_bytes: int) -> Refused:
     return Refused("payload_too_large", f"The body may have at most {max_bytes} bytes.")
-
-
-def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
-    """Accept ``application/json``, optionally with ``charset=utf-8``, and no encoding of it."""
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Refused("unsupported_media_type", "The body must not be compressed.")
-    given = headers.get(b"content-type", b"")
-    if given == _JSON:
-        return
-    kind, _, parameter = given.lower().partition(b";")
-    charset = parameter.replace(b'"', b"").strip()
-    if kind.strip() != _JSON or charset not in (b"", b"charset=utf-8"):
-        raise Refused("unsupported_media_type")
 
 
 def _parse(body: bytes, *, max_bytes: int) -> JsonValue:

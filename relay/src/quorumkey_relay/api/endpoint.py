@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from quorumkey.protocol.limits import MAX_IDEMPOTENCY_KEY_CHARS, MIN_IDEMPOTENCY_KEY_CHARS
 from quorumkey_relay.api.answers import Answer, EventStream
+from quorumkey_relay.api.dialect import REST, Dialect
 from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ PATH_IDS: Final[Mapping[str, PathId]] = MappingProxyType(
             PathId("request_id", re.compile(UUID), "The approval request."),
             PathId("pairing_id", re.compile(UUID), "The pairing."),
             PathId("fingerprint", re.compile(FINGERPRINT), "The device."),
+            PathId("claim_id", re.compile(UUID), "The claim on an approval."),
             PathId("webhook_id", re.compile(UUID), "The webhook."),
             PathId("event_id", re.compile(UUID), "The event."),
         )
@@ -118,7 +120,8 @@ class Endpoint(Generic[P, B]):
 
     ``answer`` describes the body of a success for the OpenAPI document: a type, or the media type
     of what is no JSON. ``also`` is another status of success; ``errors`` names the codes that are
-    this call's own, beside those every call of its kind may answer.
+    this call's own, beside those every call of its kind may answer. ``dialect`` says how its body
+    is read and its refusals are written.
     """
 
     method: str
@@ -133,6 +136,7 @@ class Endpoint(Generic[P, B]):
     query: tuple[Parameter, ...] = ()
     headers: tuple[Header, ...] = ()
     errors: tuple[str, ...] = ()
+    dialect: Dialect = REST
 
     @property
     def path_ids(self) -> tuple[PathId, ...]:

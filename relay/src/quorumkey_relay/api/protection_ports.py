@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from quorumkey_relay.api.rpc_ports import GovernPort
     from quorumkey_relay.domain.refusal import Refusal
     from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.usecases.protection import views
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 class ProtectionPort(Protocol):
     """The tasks about protected methods; all may raise ProtocolError and StoreUnavailable."""
+
+    @property
+    def govern(self) -> GovernPort:
+        """What the governing service does."""
+        ...
 
     async def register_catalogue(
         self, *, integrator: Integrator, body: CatalogueBody

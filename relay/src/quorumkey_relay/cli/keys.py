@@ -10,7 +10,7 @@ import typer
 from quorumkey.protocol import check_text, format_time
 from quorumkey.protocol.limits import MAX_NAME_CHARS, MIN_NAME_CHARS
 from quorumkey_relay.cli.access import integrator_of, opened
-from quorumkey_relay.cli.apikeys import make_api_key
+from quorumkey_relay.identity.apikeys import make_api_key
 from quorumkey_relay.cli.options import (
     STORE_SETTINGS,
     IntegratorOption,

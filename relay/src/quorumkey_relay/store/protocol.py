@@ -64,6 +64,10 @@ class Directory(Protocol):
         """Return an API key, revoked ones too, by the SHA-256 of its text."""
         ...
 
+    def keys_of(self, integrator_id: str) -> Sequence[ApiKey]:
+        """Return an integrator's API keys, oldest first, revoked ones too."""
+        ...
+
     def device(self, fingerprint: str) -> Device | None:
         """Return a device, revoked ones too."""
         ...

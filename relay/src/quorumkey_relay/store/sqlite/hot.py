@@ -59,6 +59,11 @@ class MemoryDirectory(ProtectionDirectory):
         """Return an API key by the SHA-256 of its text."""
         return self.api_keys.get(digest)
 
+    def keys_of(self, integrator_id: str) -> list[ApiKey]:
+        """Return an integrator's API keys, oldest first."""
+        keys = [key for key in self.api_keys.values() if key.integrator_id == integrator_id]
+        return sorted(keys, key=lambda key: (key.created_at, key.key_id))
+
     def device(self, fingerprint: str) -> Device | None:
         """Return a device by fingerprint."""
         return self.devices.get(fingerprint)

@@ -49,7 +49,7 @@ INSERT_INTEGRATOR: Final = (
 UPSERT_API_KEY: Final = (
     "INSERT INTO api_keys (key_id, integrator_id, scope, name, digest, created_at, revoked_at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (key_id) DO UPDATE SET"
+    " ON CONFLICT (key_id) DO UPDATE SET name = excluded.name, scope = excluded.scope,"
     " revoked_at = coalesce(api_keys.revoked_at, excluded.revoked_at)"
 )
 UPSERT_PAIRING: Final = (
