@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import quorumkey.protocol
-from quorumkey import errors, receipts
+from quorumkey import errors, protected, receipts
 from quorumkey.protocol import (
     action,
     canonical,
@@ -43,6 +43,9 @@ _RECEIPTS = """
 PolicyGroup UnsafeAny VerificationPolicy VerifiedReceipt load_policy verify_receipt
 verify_with_policy
 """
+_PROTECTED = """
+MIN_REQUIRED VerifiedCall verify_execution verify_protected_call
+"""
 _ERRORS = """
 ERRORS MESSAGE_EXPIRES_IN_SECONDS MESSAGE_REQUIRED_EXCEEDS_GROUPS ApiError AuthenticationError
 ClientError ConfigurationError ConflictError ErrorSpec GoneError InvalidRequestError NotFoundError
@@ -54,8 +57,13 @@ WaitTimeoutError api_error
 
 @pytest.mark.parametrize(
     ("module", "names"),
-    [(quorumkey.protocol, _PROTOCOL), (receipts, _RECEIPTS), (errors, _ERRORS)],
-    ids=["protocol", "receipts", "errors"],
+    [
+        (quorumkey.protocol, _PROTOCOL),
+        (receipts, _RECEIPTS),
+        (protected, _PROTECTED),
+        (errors, _ERRORS),
+    ],
+    ids=["protocol", "receipts", "protected", "errors"],
 )
 def test_exported_names(module: object, names: str) -> None:
     """The public surface is exactly this; a change of it is a change for users."""
@@ -67,6 +75,7 @@ def test_exported_names_exist() -> None:
     modules = (
         quorumkey.protocol,
         receipts,
+        protected,
         errors,
         action,
         canonical,
@@ -95,7 +104,7 @@ def test_kernel_needs_cryptography_alone() -> None:
     """Loading the kernel and the receipts loads no HTTP client, no schema library, no web type."""
     foreign = ("httpx2", "msgspec", "starlette", "typer", "rich", "websockets", "quorumkey.client")
     program = (
-        "import sys, quorumkey.protocol, quorumkey.receipts, quorumkey.protocol.statements;"
+        "import sys, quorumkey.protocol, quorumkey.receipts, quorumkey.protected, quorumkey.protocol.statements;"
         f"print([name for name in {foreign!r} if name in sys.modules])"
     )
 
