@@ -104,7 +104,8 @@ def test_kernel_needs_cryptography_alone() -> None:
     """Loading the kernel and the receipts loads no HTTP client, no schema library, no web type."""
     foreign = ("httpx2", "msgspec", "starlette", "typer", "rich", "websockets", "quorumkey.client")
     program = (
-        "import sys, quorumkey.protocol, quorumkey.receipts, quorumkey.protected, quorumkey.protocol.statements;"
+        "import sys, quorumkey.protocol, quorumkey.receipts, quorumkey.protected,"
+        "quorumkey.protocol.statements;"
         f"print([name for name in {foreign!r} if name in sys.modules])"
     )
 
