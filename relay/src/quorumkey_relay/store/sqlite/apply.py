@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quorumkey_relay.domain.model import Counted, DeviceLost, Status, WrongCode
+from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.sqlite import attestation_rows, delivery_rows, rows, webhook_rows
-from quorumkey_relay.store.sqlite.apply_protection import apply_protection, close_transaction
+from quorumkey_relay.store.sqlite.apply_protection import (
+    apply_protection,
+    close_transaction,
+    ends_transaction,
+)
 from quorumkey_relay.store.writes import (
     AdvanceCounter,
     AdvanceRequest,
@@ -178,7 +182,7 @@ def _advance(
         statements.append(rows.state_row(number, write.terms, after))
     slot.stored.state = after
     open_requests.advanced(slot)
-    if after.status is not Status.PENDING and after.status is not Status.APPROVED:
+    if ends_transaction(after):
         statements += close_transaction(open_requests, write.terms.request_id)
     return statements
 

@@ -15,6 +15,7 @@ from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.sqlite import protection_rows as rows
 from quorumkey_relay.store.writes import (
+    AdvanceRequest,
     OpenRequest,
     OpenTransaction,
     PutProtection,
@@ -24,6 +25,7 @@ from quorumkey_relay.store.writes import (
 )
 
 if TYPE_CHECKING:
+    from quorumkey_relay.domain.model import State
     from quorumkey_relay.domain.protection import Protection
     from quorumkey_relay.domain.transactions import Claim, Transaction
     from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests
@@ -55,6 +57,11 @@ def apply_protection(
         case SettleClaim(claim=claim):
             transactions.settle(claim)
             return rows.settle_rows(claim)
+
+
+def ends_transaction(state: State) -> bool:
+    """Say whether a request has ended, and not with an approval."""
+    return state.status is not Status.PENDING and state.status is not Status.APPROVED
 
 
 def close_transaction(open_requests: OpenRequests, request_id: str) -> list[Statement]:
@@ -94,6 +101,7 @@ class _Draft:
         self._now = now
         self._protections: dict[str, Protection] = {}
         self._opened: set[str] = set()
+        self._ended: set[str] = set()
         self._transactions: dict[str, Transaction] = {}
         self._claims: dict[str, Claim] = {}
 
@@ -102,23 +110,18 @@ class _Draft:
         match write:
             case OpenRequest(stored=stored):
                 self._opened.add(stored.terms.request_id)
+            case AdvanceRequest(terms=terms, after=after) if ends_transaction(after):
+                self._ended.add(terms.request_id)
             case PutProtection():
                 self._put(write)
             case OpenTransaction(transaction=transaction):
                 self._open(transaction)
-            case WithdrawTransaction(request_id=request_id, withdrawal=withdrawal):
-                found = self._unclaimed(request_id)
-                if found is None:
-                    raise Conflict(request_id)
-                withdrawn = msgspec.structs.replace(found, withdrawal=withdrawal)
-                self._transactions[request_id] = withdrawn
+            case WithdrawTransaction():
+                self._withdraw(write)
             case TakeClaim(claim=claim):
                 self._take(claim)
             case SettleClaim(claim=claim):
-                known = self._claim(claim.claim_id)
-                if known is None or known.result is not None:
-                    raise Conflict(claim.claim_id)
-                self._claims[claim.claim_id] = claim
+                self._settle(claim)
             case _:
                 pass
 
@@ -145,17 +148,25 @@ class _Draft:
         stored = self._requests.pending(request_id)
         return (
             stored is not None
+            and request_id not in self._ended
             and status_at(stored.terms, stored.state, self._now) is Status.PENDING
         )
+
+    def _withdraw(self, write: WithdrawTransaction) -> None:
+        found = self._unclaimed(write.request_id)
+        if found is None:
+            raise Conflict(write.request_id)
+        withdrawn = msgspec.structs.replace(found, withdrawal=write.withdrawal)
+        self._transactions[write.request_id] = withdrawn
 
     def _unclaimed(self, request_id: str) -> Transaction | None:
         """Return a transaction if it can still be claimed or withdrawn."""
         found = self._transactions.get(request_id)
         if found is None and self._requests.transactions.is_open(request_id):
             found = self._requests.transactions.get(request_id)
-        if found is None or found.claim is not None or found.withdrawal is not None:
+        if request_id in self._ended or found is None:
             return None
-        return found
+        return found if found.claim is None and found.withdrawal is None else None
 
     def _take(self, claim: Claim) -> None:
         request_id = claim.request_id
@@ -164,7 +175,14 @@ class _Draft:
             self._transactions[request_id] = msgspec.structs.replace(found, claim=claim)
         elif self._spent(request_id):
             raise Conflict(request_id)
-        if self._claim(claim.claim_id) is not None:
+        # Its id is random; an older claim that has it nevertheless is the database's to find.
+        if claim.claim_id in self._claims:
+            raise Conflict(claim.claim_id)
+        self._claims[claim.claim_id] = claim
+
+    def _settle(self, claim: Claim) -> None:
+        known = self._claim(claim.claim_id)
+        if known is None or known.result is not None:
             raise Conflict(claim.claim_id)
         self._claims[claim.claim_id] = claim
 

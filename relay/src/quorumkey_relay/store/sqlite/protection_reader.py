@@ -1,10 +1,13 @@
 """Reads about protected methods: point look-ups, and short pages from an index."""
 
+# ruff: noqa: S608 - every piece that is put into a query is a constant of this package
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quorumkey_relay.store.records import EventRecord
 from quorumkey_relay.store.sqlite import protection_rows as rows
+from quorumkey_relay.store.sqlite import webhook_rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -77,3 +80,12 @@ class ProtectionReader:
             (now, limit),
         )
         return [rows.read_claim(row) for row in found]
+
+    def audited(self, *, integrator_id: str, limit: int) -> list[EventRecord]:
+        """Return what is kept of who did what, newest first."""
+        found = self._ask(
+            f"SELECT {webhook_rows.EVENT_COLUMNS} FROM events"  # noqa: S608 - a constant
+            " WHERE integrator_id = ? AND lasting > 0 ORDER BY events.id DESC LIMIT ?",
+            (integrator_id, limit),
+        )
+        return [EventRecord(**row) for row in found]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PRUNE_BATCH_ROWS: Final = 100
 PRUNE_BATCH_REQUESTS: Final = 10
 
-_BY_REQUEST: Final = (
+BY_REQUEST: Final = (
     "DELETE FROM documents WHERE request = ?",
     "DELETE FROM decisions WHERE request = ?",
     "DELETE FROM wrong_codes WHERE request = ?",
@@ -81,7 +81,7 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
                 )
                 for fingerprint in named
             ]
-            statements += [(sql, (number,)) for sql in _BY_REQUEST]
+            statements += [(sql, (number,)) for sql in BY_REQUEST]
         await writer.submit((), statements)
         forget(went)
         gone += len(old)

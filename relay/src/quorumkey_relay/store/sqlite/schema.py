@@ -183,6 +183,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE events ADD COLUMN lasting INTEGER NOT NULL DEFAULT 0;
     DROP INDEX events_created;
     CREATE INDEX events_by_age ON events (lasting, created_at);
+    CREATE INDEX events_lasting ON events (integrator_id, id) WHERE lasting > 0;
     """,
 )
 

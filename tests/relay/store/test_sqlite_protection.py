@@ -1,0 +1,178 @@
+"""Protected methods on SQLite: older databases, what memory holds, and the way to the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.contract.backends import SqliteBackend
+from tests.contract.material import device, event, fingerprint, furnish, pairing, request
+from tests.contract.protection_material import (
+    approved,
+    claim,
+    opened,
+    protection,
+    settled,
+)
+from tests.relay.domain.play import person
+from tests.relay.simulator import ACME, START
+
+from quorumkey_relay.store.protocol import Conflict
+from quorumkey_relay.store.sqlite import SqliteStore, hot_protection, schema
+from quorumkey_relay.store.sqlite import rows as request_rows
+from quorumkey_relay.store.sqlite.protection_rows import claim_row
+from quorumkey_relay.store.writes import (
+    PutProtection,
+    SettleClaim,
+    TakeClaim,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from quorumkey_relay.domain.transactions import Claim
+
+pytestmark = pytest.mark.anyio
+
+CALL = hashlib.sha256(b"a call").digest()
+
+
+def older(folder: Path) -> sqlite3.Connection:
+    """A database of the schema before protected methods."""
+    connection = schema.connect(folder)
+    for version, migration in enumerate(schema.MIGRATIONS[:3], start=1):
+        for statement in migration.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+    return connection
+
+
+async def test_a_database_without_protected_methods_is_brought_up(tmp_path: Path) -> None:
+    """Its devices, requests and events are there, and its methods can be protected."""
+    stored, record = request("alice"), event()
+    alice, tie = device("alice"), pairing("alice")
+    connection = older(tmp_path)
+    for sql, values in (
+        (request_rows.INSERT_INTEGRATOR, (ACME.id, ACME.name)),
+        request_rows.device_row(1, alice),
+        request_rows.pairing_row(tie),
+        *request_rows.request_rows(1, stored, (1,), None),
+        (
+            (
+                "INSERT INTO events (event_id, integrator_id, type, subject, body, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)"
+            ),
+            (record.id, ACME.id, record.type, record.subject, record.body, START),
+        ),
+    ):
+        if isinstance(values, list):
+            connection.executemany(sql, values)
+        else:
+            connection.execute(sql, values)
+    connection.close()
+
+    async with SqliteBackend(tmp_path).open() as store:
+        devices = store.directory.devices_of(ACME.id, person("alice"))
+        assert [fingerprint("alice")] == [one.fingerprint for one in devices]
+        assert (None, []) == (store.directory.protection(ACME.id), list(store.open_transactions()))
+        assert [record] == await store.events(integrator_id=ACME.id, after=None, limit=10)
+        assert stored == await store.load(stored.terms.request_id)
+        await store.commit((PutProtection(None, protection("alice")),))
+        await approved(store, "alice")
+        gone = await store.prune(requests_before=0, events_before=START + 1, answers_before=0)
+
+    assert 1 == gone
+
+
+async def test_what_has_ended_leaves_memory(
+    backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the last few, transactions and claims that ended are read from the disk."""
+    monkeypatch.setattr(hot_protection, "RECENT_TRANSACTIONS", 2)
+    done = []
+    async with backend.open() as store:
+        await furnish(store, "alice")
+        for number in range(4):
+            stored, made = await approved(store, "alice", call=str(number))
+            taken = claim(stored)
+            await store.commit((TakeClaim(taken), SettleClaim(settled(taken))))
+            done.append(msgspec.structs.replace(made, claim=settled(taken)))
+        memory = store._open.transactions  # noqa: SLF001 - what it holds is the point here
+
+        assert [False, False, True, True] == [
+            memory.get(one.request_id) is not None for one in done
+        ]
+        assert [False, False, True, True] == [
+            memory.claim_of(one.request_id) is not None for one in done
+        ]
+        assert [] == list(memory)
+        assert done == [await store.transaction(one.request_id) for one in done]
+        assert [one.claim for one in done] == [await store.claim_of(one.request_id) for one in done]
+        for one in done:
+            with pytest.raises(Conflict):
+                await store.commit((TakeClaim(claim_again(one.request_id)),))
+
+
+def claim_again(request_id: str) -> Claim:
+    """Another claim on a request."""
+    return msgspec.structs.replace(claim(request("alice")), request_id=request_id)
+
+
+async def test_looking_for_a_call_reads_nothing(backend: SqliteBackend) -> None:
+    """Neither an unprotected call nor one that waits already has the disk asked anything."""
+    async with backend.open() as store:
+        await furnish(store, "alice")
+        first = protection("alice")
+        await store.commit((PutProtection(None, first),))
+        _, made = await opened(store, "alice")
+        asked: list[str] = []
+        reader = store._reader._connection  # noqa: SLF001 - the one connection that reads
+        reader.set_trace_callback(asked.append)
+        seen = (
+            store.directory.protection(ACME.id),
+            store.find_transaction(ACME.id, made.match_key),
+            store.find_claimed(ACME.id, made.match_key, b""),
+            store.find_pending(made.request_id) is not None,
+            len(store.directory.devices_of(ACME.id, person("alice"))),
+        )
+        reader.set_trace_callback(None)
+
+    assert ((first, made, None, True, 1), []) == (seen, asked)
+
+
+async def test_a_claim_reads_nothing(backend: SqliteBackend) -> None:
+    """Claim, result and effect of an open transaction are judged in memory alone."""
+    async with backend.open() as store:
+        await furnish(store, "alice")
+        stored, _ = await approved(store, "alice")
+        taken = claim(stored)
+        asked: list[str] = []
+        reader = store._reader._connection  # noqa: SLF001 - the one connection that reads
+        reader.set_trace_callback(asked.append)
+        await store.commit((TakeClaim(taken),))
+        await store.commit((SettleClaim(settled(taken)),))
+        reader.set_trace_callback(None)
+
+    assert [] == asked
+
+
+async def test_the_database_refuses_a_second_claim(backend: SqliteBackend) -> None:
+    """Where memory missed a claim, the table's own rule makes the second one a conflict."""
+    async with backend.open() as store:
+        assert isinstance(store, SqliteStore)
+        await furnish(store, "alice")
+        stored, made = await approved(store, "alice")
+        unseen = claim(stored)
+        with sqlite3.connect(backend.folder / schema.DATABASE_NAME) as other:
+            other.execute(*claim_row(unseen))
+        other.close()
+
+        with pytest.raises(Conflict):
+            await store.commit((TakeClaim(claim(stored)),))
+
+        assert msgspec.structs.replace(made, claim=unseen) == await store.transaction(
+            made.request_id
+        )
