@@ -7,17 +7,14 @@ deterministic bytes of its request message; see `quorumkey.protection.protobuf`.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, TypeVar, cast
 
-from quorumkey.errors import ApiError, ConfigurationError, QuorumkeyError
+from quorumkey.errors import ConfigurationError, QuorumkeyError
 from quorumkey.protection.declarations import Caller
-from quorumkey.protection.errors import (
-    NobodyCanApproveError,
-    RequestRefused,
-    ResultNotReportedError,
-)
+from quorumkey.protection.errors import NobodyCanApproveError, RequestRefused
 from quorumkey.protection.verdicts import Run, Wait
 from quorumkey.protocol.limits import TXID_HEADER
 
@@ -52,11 +49,7 @@ MethodOf: TypeAlias = Callable[[str], str]
 
 _Coroutine: TypeAlias = Callable[[object, Context], Awaitable[object]]
 _Generator: TypeAlias = Callable[[object, Context], AsyncGenerator[object]]
-_OF_API: Final = {
-    "failed_precondition": grpc.StatusCode.FAILED_PRECONDITION,
-    "invalid_request": grpc.StatusCode.INVALID_ARGUMENT,
-    "rate_limited": grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
+_LOG: Final = logging.getLogger("quorumkey.protection")
 #: Where a handler keeps its behaviour, by whether requests and answers are streams.
 _SHAPES: Final = {
     (False, False): "unary_unary",
@@ -234,8 +227,7 @@ def _message(request: object) -> ProtobufMessage:
 async def _say_failed(claim: Claim, context: Context) -> None:
     """Record an error where the handler did not raise and yet set another code than OK."""
     if context.code() not in _FINE:
-        with suppress(ResultNotReportedError):  # logged where it happened, and tried again
-            await claim.fail()
+        await claim.record(ok=False)
 
 
 def _status_of(error: QuorumkeyError, method: str) -> tuple[grpc.StatusCode, str]:
@@ -244,6 +236,7 @@ def _status_of(error: QuorumkeyError, method: str) -> tuple[grpc.StatusCode, str
         return grpc.StatusCode.INVALID_ARGUMENT, str(error)
     if isinstance(error, NobodyCanApproveError):
         return grpc.StatusCode.FAILED_PRECONDITION, str(error)
-    code = error.code if isinstance(error, ApiError) else ""
-    status = _OF_API.get(code, grpc.StatusCode.UNAVAILABLE)
-    return status, f"Whether {method} may run is not known, so it did not: {error}"
+    # A caller need not know what stands between the service and its relay.
+    _LOG.warning("%s did not run: %s", method, error)
+    message = f"Whether {method} may run is not known now, so it did not; try again later."
+    return grpc.StatusCode.UNAVAILABLE, message

@@ -48,7 +48,7 @@ __all__ = ["MAX_VIEW_DEPTH", "message_view", "protobuf_message"]
 #: How many objects and lists of a view may stand inside each other; a body around it has room.
 MAX_VIEW_DEPTH: Final = 24
 
-_FLOAT_DIGITS: Final = range(6, 10)  # as many as any 32-bit float needs at most
+_FLOAT_DIGITS: Final = range(1, 10)  # as many as any 32-bit float needs at most
 #: What brackets, quotes and commas of a member or an item take at least, in bytes.
 _LEAST_BYTES: Final = 2
 _WRAPPERS: Final = frozenset(
