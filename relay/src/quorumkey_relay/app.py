@@ -228,6 +228,7 @@ class Relay:
         if kind == "device":
             self._react(partial(self.standing.revoked_elsewhere, key))
         elif kind == "protection":
+            log.warning("protection_changed_on_the_host", integrator_id=key)
             self._react(self.votes.reconcile)
         elif kind == "recheck":
             self._react(self.recheck_now)

@@ -11,11 +11,13 @@ import typer
 
 from quorumkey.errors import ProtocolError
 from quorumkey_relay.cli import (
+    admins,
     attestation,
     devices,
     integrators,
     keys,
     pairings,
+    protection,
     requests,
     standins,
     webhooks,
@@ -179,6 +181,8 @@ for part in (
     requests.app,
     pairings.app,
     webhooks.app,
+    admins.app,
+    protection.app,
 ):
     app.add_typer(part)
 

@@ -84,7 +84,7 @@ class ProtectionReader:
     def audited(self, *, integrator_id: str, limit: int) -> list[EventRecord]:
         """Return what is kept of who did what, newest first."""
         found = self._ask(
-            f"SELECT {webhook_rows.EVENT_COLUMNS} FROM events"  # noqa: S608 - a constant
+            f"SELECT {webhook_rows.EVENT_COLUMNS} FROM events"
             " WHERE integrator_id = ? AND lasting > 0 ORDER BY events.id DESC LIMIT ?",
             (integrator_id, limit),
         )
