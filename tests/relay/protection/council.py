@@ -13,6 +13,8 @@ from quorumkey_relay.store.writes import PutProtection
 from quorumkey_relay.usecases.protection.commands import CallerBody
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from tests.relay.simulator import Simulator
 
     from quorumkey.protocol import DecisionValue
@@ -36,7 +38,7 @@ class Council(Workshop):
         *people: str,
         others: tuple[str, ...] = (),
         **settings: Any,  # noqa: ANN401 - any setting
-    ) -> Council:
+    ) -> Self:
         """``people`` are administrators, ``others`` are not; protection is on."""
         made = cls(sim)
         for person in (*people, *others):
