@@ -44,6 +44,19 @@ PROMISED = {
     ("requests", "list"),
     ("requests", "show"),
     ("pairings", "create"),
+    ("admins", "add"),
+    ("admins", "remove"),
+    ("admins", "list"),
+    ("protection", "show"),
+    ("protection", "list"),
+    ("protection", "enable"),
+    ("protection", "disable"),
+    ("protection", "set"),
+    ("protection", "add"),
+    ("protection", "remove"),
+    ("protection", "reset"),
+    ("protection", "load"),
+    ("protection", "log"),
 }
 
 
@@ -103,6 +116,11 @@ def test_without_a_command_there_is_help(operator: Operator, arguments: tuple[st
         ("requests", "list", "--status", "nonsense"),
         ("requests", "list", "--limit", "101"),
         ("demo", "--pace", "-1"),
+        ("protection", "set", "--required", "1"),
+        ("protection", "set", "--max-duration", "59"),
+        ("protection", "set", "--exclude-api-keys", "maybe"),
+        ("protection", "log", "--limit", "0"),
+        ("admins", "add"),
     ],
     ids=" ".join,
 )
@@ -125,6 +143,8 @@ def test_wrong_usage_is_one_sentence(operator: Operator, arguments: tuple[str, .
         ("requests", "list"),
         ("requests", "show", NO_SUCH_ID),
         ("pairings", "create", "--integrator", NO_SUCH_ID, "--approver", "alice"),
+        ("admins", "add", "alice"),
+        ("protection", "enable"),
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
 )
