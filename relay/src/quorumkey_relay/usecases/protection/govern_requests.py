@@ -159,13 +159,24 @@ class GovernRequests:
         )
 
     async def _view(self, actor: Actor, transaction: Transaction) -> TransactionView | None:
-        person = actor.caller.id if actor.is_person else None
-        return await self.views.of(transaction, person=person)
+        can_act = await self._can_act(actor, transaction)
+        return await self.views.of(transaction, person=actor.caller.id if can_act else None)
+
+    async def _can_act(self, actor: Actor, transaction: Transaction) -> bool:
+        """Say whether the actor is an administrator, with a device that the request names."""
+        if not actor.is_person or self.governor.may_not(actor) is not None:
+            return False
+        stored = await self.store.load(transaction.request_id)
+        return stored is not None and any(
+            seat.person == actor.caller.id and self._is_theirs(actor, seat.fingerprint)
+            for seat in stored.terms.seats.values()
+        )
 
     def _is_theirs(self, actor: Actor, fingerprint: str) -> bool:
         device = self.store.directory.device(fingerprint)
-        tie = None if device is None else device.pairings.get(actor.integrator.id)
-        return tie is not None and tie.approver_id == actor.caller.id
+        if device is None or not device.paired_with(actor.integrator.id):
+            return False
+        return device.pairings[actor.integrator.id].approver_id == actor.caller.id
 
 
 def _said(envelope: Envelope) -> str | None:
