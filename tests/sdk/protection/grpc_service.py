@@ -177,10 +177,22 @@ class World:
 
     async def gathering(self, *values: str, answers: bool = False) -> list[str]:
         """Send a stream of requests; return the answers."""
-        of = self._of("Relay" if answers else "Gather")
-        make = self.channel.stream_stream if answers else self.channel.stream_unary
-        call: Any = make(*of)(iter([StringValue(value=value) for value in values]))
+        call: Any = self._stream(answers=answers)(
+            iter([StringValue(value=value) for value in values])
+        )
         return [one.value async for one in call] if answers else [(await call).value]
+
+    async def unsent(self, *, answers: bool = False) -> tuple[grpc.StatusCode, str]:
+        """Open a stream of requests and send none; return how it ends.
+
+        A client that still sends when the server ends the call can be told of that instead.
+        """
+        call: Any = self._stream(answers=answers)()
+        return await call.code(), await call.details()
+
+    def _stream(self, *, answers: bool) -> Callable[..., object]:
+        make = self.channel.stream_stream if answers else self.channel.stream_unary
+        return cast("Callable[..., object]", make(*self._of("Relay" if answers else "Gather")))
 
 
 def handlers(echo: Echo) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
