@@ -176,6 +176,17 @@ async def test_a_claim_has_one_result(backend: Backend) -> None:
         assert (done, done) == await read(store, taken)
 
 
+async def test_a_claim_is_taken_without_a_result(store: Store) -> None:
+    """A claim that brings its result along is a mistake, and nothing of it is stored."""
+    await furnish(store, "alice")
+    stored, made = await approved(store, "alice")
+
+    with pytest.raises(ValueError, match="without a result"):
+        await store.commit((TakeClaim(settled(claim(stored))),))
+
+    assert made == await store.transaction(made.request_id)
+
+
 async def test_two_results_in_one_commit(store: Store) -> None:
     """A commit that settles a claim twice is refused as a whole."""
     await furnish(store, "alice")

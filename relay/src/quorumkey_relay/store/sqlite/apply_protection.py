@@ -170,6 +170,9 @@ class _Draft:
 
     def _take(self, claim: Claim) -> None:
         request_id = claim.request_id
+        if claim.result is not None:
+            message = "a claim is taken without a result, and settled with one"
+            raise ValueError(message)
         found = self._unclaimed(request_id)
         if found is not None:
             self._transactions[request_id] = msgspec.structs.replace(found, claim=claim)

@@ -21,7 +21,7 @@ from quorumkey_relay.domain.transactions import (
     state_at,
 )
 from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
-from quorumkey_relay.store.writes import TakeClaim
+from quorumkey_relay.store.writes import SettleClaim, TakeClaim
 from quorumkey_relay.usecases.protection.audit import audit
 from quorumkey_relay.usecases.protection.endings import lapse, settled_claim
 from quorumkey_relay.usecases.protection.message import (
@@ -259,21 +259,18 @@ class Gate:
             result_by=now + RESULT_WITHIN_SECONDS,
         )
         follows: tuple[Write, ...] = ()
+        newest = claim
         if effect is not None:
             made = effect()
             if isinstance(made, Refusal):
                 return made
-            claim = settled_claim(claim, stored.terms, "ok", keys=self.keys, now=now)
-            follows = (*made, self._told("protected_method.executed", transaction, claim, now))
-        await self.store.commit(
-            (
-                TakeClaim(claim),
-                self._told("protected_method.claimed", transaction, claim, now),
-                *follows,
-            )
-        )
+            newest = settled_claim(claim, stored.terms, "ok", keys=self.keys, now=now)
+            executed = self._told("protected_method.executed", transaction, claim, now)
+            follows = (*made, SettleClaim(newest), executed)
+        claimed = self._told("protected_method.claimed", transaction, claim, now)
+        await self.store.commit((TakeClaim(claim), claimed, *follows))
         return Running(
-            replace(transaction, claim=claim), stored, claim, attempt.protection.revision
+            replace(transaction, claim=newest), stored, newest, attempt.protection.revision
         )
 
     def _told(

@@ -1,0 +1,213 @@
+"""``kill -9`` of the relay at every boundary of its store: an approval and its claim never part.
+
+A process opens a relay on a copy of a data directory, has a client of it run a protected call, and
+kills itself before or after the n-th operation on the database, for every n until the client is
+done. Each time the disk is judged as the next start finds it; then a relay and the client go on.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+from tests.e2e.protected_kill_child import CLIENTS, RAISED, Journal
+from tests.relay.simulator import ACME, START
+
+from quorumkey_relay.domain.model import Status
+from quorumkey_relay.domain.transactions import TransactionState, state_at
+from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.store.sqlite import AdminStore
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from quorumkey_relay.domain.transactions import Claim, Transaction
+    from quorumkey_relay.store.records import Stored
+    from quorumkey_relay.store.sqlite.reader import Reader
+
+ROOT = Path(__file__).parents[2]
+#: A client makes four commits; each is at least three operations, with a boundary on either side.
+AT_LEAST = 4 * 3 * 2
+
+
+@dataclass(frozen=True)
+class Mortal:
+    """The process that lives and dies once for each order."""
+
+    orders: IO[str]
+    ends: IO[str]
+
+    def live(self, client: str, folder: Path, kill_at: int | None) -> str:
+        """One life; answers how it ended."""
+        order = {"client": client, "folder": str(folder), "kill_at": kill_at}
+        self.orders.write(json.dumps(order) + "\n")
+        self.orders.flush()
+        return self.ends.readline().strip()
+
+
+@contextmanager
+def mortal(base: Path) -> Generator[Mortal]:
+    """A process whose lives begin on copies of ``base``."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.protected_kill_child", str(base)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield Mortal(process.stdin, process.stdout)
+        finally:
+            process.kill()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on the disk: requests, their transactions and claims, and what was audited."""
+
+    requests: dict[str, Stored]
+    transactions: dict[str, Transaction]
+    open: set[str]
+    claims: dict[str, Claim]
+    audited: Counter[tuple[str, str]]
+    required: int
+
+    @classmethod
+    def on(cls, folder: Path) -> Found:
+        """Read a data directory that no process serves."""
+        with AdminStore(folder, vault=Vault.open_in(folder)) as admin:
+            return cls.by(admin.read)
+
+    @classmethod
+    def by(cls, read: Reader) -> Found:
+        """Read everything."""
+        summaries = read.summaries(integrator_id=ACME.id, status=None, before=None, limit=99, now=0)
+        requests: dict[str, Stored] = {}
+        claims: dict[str, Claim] = {}
+        for summary in summaries:
+            stored = read.stored(summary.request_id)
+            assert stored is not None
+            requests[summary.request_id] = stored[1]
+            claim = read.protection.claim_of(summary.request_id)
+            if claim is not None:
+                claims[summary.request_id] = claim
+        transactions = read.protection.transactions(integrator_id=ACME.id, before=None, limit=99)
+        events = read.events(integrator_id=ACME.id, after=None, limit=9_999)
+        protection = read.protection.protection(ACME.id)
+        assert events is not None
+        assert protection is not None
+        return cls(
+            requests=requests,
+            transactions={one.request_id: one for one in transactions},
+            open={one.request_id for one in read.protection.open_transactions()},
+            claims=claims,
+            audited=Counter(
+                (event.subject, event.type.removeprefix("protected_method.")) for event in events
+            ),
+            required=protection.settings.required,
+        )
+
+    def judge(self) -> None:
+        """An approval is consumed where it has a claim, and nowhere else."""
+        for request_id, stored in self.requests.items():
+            claim = self.claims.get(request_id)
+            if claim is not None:
+                assert stored.state.status is Status.APPROVED
+            transaction = self.transactions.get(request_id)
+            assert (transaction is None) == (stored.terms.profile == "approval")
+            if transaction is not None:
+                self._judge(transaction, stored)
+
+    def _judge(self, transaction: Transaction, stored: Stored) -> None:
+        txid, claim = transaction.request_id, transaction.claim
+        assert None is transaction.withdrawal
+        assert claim == self.claims.get(txid)
+        state = state_at(transaction, stored.terms, stored.state, START)
+        # What is not claimed can still be; what has its result is over.
+        assert (txid in self.open) == (claim is None or claim.result is None)
+        assert state in {
+            TransactionState.REQUESTED,
+            TransactionState.APPROVED,
+            TransactionState.CLAIMED,
+            TransactionState.EXECUTED,
+        }
+        assert 1 == self.audited[txid, "requested"]
+        assert len(stored.state.ballots) == self.audited[txid, "approved"]
+        assert int(claim is not None) == self.audited[txid, "claimed"]
+        assert int(claim is not None and claim.result == "ok") == self.audited[txid, "executed"]
+        if transaction.executor == "builtin":
+            # The effect, its claim and its result are there together, or none of them is.
+            assert (claim is not None) == (self.required == RAISED)
+            assert (claim is not None) == (state is TransactionState.EXECUTED)
+
+    def holds(self, journal: Journal) -> None:
+        """What the client was answered is there."""
+        for one in journal.read():
+            match one["said"]:
+                case "asked" | "wait" | "again":
+                    assert one["txid"] in self.requests
+                case "approved":
+                    assert self.requests[one["txid"]].state.status is Status.APPROVED
+                case "run":
+                    assert one["claim_id"] == self.claims[one["txid"]].claim_id
+                case "settled":
+                    assert "ok" in {claim.result for claim in self.claims.values()}
+                case _:
+                    assert self.required == RAISED
+
+
+def finished(client: str, found: Found, journal: Journal) -> None:
+    """The client has what it wanted, once: one approval, one claim on it, one result."""
+    ran = {one["claim_id"] for one in journal.read() if one["said"] == "run"}
+    (claim,) = found.claims.values()
+    assert "ok" == claim.result
+    assert (set() if client == "governing" else {claim.claim_id}) == ran
+    match client:
+        case "service":
+            again = journal.last("again")
+            assert again is not None
+            assert {claim.request_id, again["txid"]} == set(found.requests)
+        case "governing":
+            assert [claim.request_id] == list(found.requests)
+        case _:
+            assert "integrator" == claim.executor
+
+
+def judged(folder: Path) -> Found:
+    """What is on the disk, and as it must be."""
+    found = Found.on(folder)
+    found.judge()
+    found.holds(Journal(folder))
+    return found
+
+
+def dies(process: Mortal, client: str, folder: Path, kill_at: int) -> bool:
+    """Let a relay die at a boundary and another go on; says whether it died before it was done."""
+    end = process.live(client, folder, kill_at)
+    judged(folder)
+    if end == "SIGKILL":
+        assert "done" == process.live(client, folder, None)
+    else:
+        assert "done" == end
+    finished(client, judged(folder), Journal(folder))
+    return end == "SIGKILL"
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_relay_that_dies_at_any_boundary_of_its_store(tmp_path: Path, client: str) -> None:
+    """No approval is consumed without a claim, and no claim is there without its consumption."""
+    kill_at = 1
+    with mortal(tmp_path / "base") as process:
+        while dies(process, client, tmp_path / str(kill_at), kill_at):
+            kill_at += 1
+
+    assert kill_at > AT_LEAST
