@@ -1,4 +1,4 @@
-"""What can be protected, and how that is governed, by the workshop's catalogue (B20 to B25)."""
+"""What can be protected, and how the workshop is governed (B18, B20 to B25)."""
 
 from __future__ import annotations
 
@@ -147,7 +147,55 @@ async def code(call: Awaitable[Governed[Any] | Refusal]) -> str:
     return answer.code
 
 
-# B20
+# Conditions, as B18 has them
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["request.tag ==", "1 + 1", '"true"', "request.tag", "unknown == 1", " "],
+    ids=["syntax", "number", "text", "any type", "unknown name", "blank"],
+)
+@pytest.mark.parametrize("on", [False, True])
+async def test_b18_only_a_condition_that_is_boolean_is_added(
+    board: Board,
+    condition: str,
+    on: bool,  # noqa: FBT001 - a case
+) -> None:
+    """It is refused at once, with the reason, and nobody is asked to approve it."""
+    await board.switch(on=on)
+    before = board.protection
+    answer = await board.add("RenameHost", condition)
+
+    assert isinstance(answer, Refusal)
+    assert ("invalid_request", True, before, []) == (
+        answer.code,
+        answer.message.startswith("condition: "),
+        board.protection,
+        await board.audited("protected_method."),
+    )
+
+
+async def test_b18_a_default_condition_is_checked_too(board: Board) -> None:
+    """A catalogue with one that cannot be used is refused as a whole."""
+    method = MethodBody(name="Sweep", kind="default", default_condition="1 + 1")
+    body = CatalogueBody(service="other", methods=[method])
+    before = board.protection
+    answer = await board.sim.use.protection.register_catalogue(integrator=ACME, body=body)
+
+    assert isinstance(answer, Refusal)
+    assert ("invalid_request", before) == (answer.code, board.protection)
+
+
+async def test_b18_an_empty_condition_is_every_call(board: Board) -> None:
+    """The method waits unconditionally."""
+    await granted(board.add("RenameHost"))
+    await board.switch(on=True)
+    waiting = await board.waits(board.body("RenameHost", {}))
+
+    assert "" == waiting.condition
+
+
+# What is protected, and what can be (B20 to B23)
 
 
 @pytest.mark.parametrize("name", ALWAYS)
@@ -178,9 +226,6 @@ async def test_b20_they_stay_whatever_is_reset_or_registered(board: Board) -> No
     )
 
 
-# B21
-
-
 async def test_b21_eleven_methods_are_protected_by_default(board: Board) -> None:
     """With their conditions, as soon as the catalogue is registered."""
     listed = await board.listed()
@@ -202,9 +247,6 @@ async def test_b21_a_default_is_modified_and_removed(board: Board) -> None:
         board.protection.condition("CreateRule"),
         board.protection.condition("DeletePasskey"),
     )
-
-
-# B22
 
 
 async def test_b22_the_list_says_what_each_method_is(board: Board) -> None:
@@ -230,9 +272,6 @@ async def test_b22_a_default_drifts_with_its_condition(board: Board) -> None:
     assert [["CreateRule"], []] == seen
 
 
-# B23
-
-
 @pytest.mark.parametrize("name", INELIGIBLE)
 async def test_b23_eight_methods_are_ineligible(board: Board, name: str) -> None:
     """They change something and are still never protected."""
@@ -253,7 +292,7 @@ async def test_b23_reading_and_unknown_methods(board: Board, name: str, refused_
     ]
 
 
-# B24
+# Reset, as B24 has it
 
 
 async def test_b24_reset_restores_the_defaults(board: Board) -> None:
@@ -285,7 +324,7 @@ async def test_b24_reset_is_gated(board: Board) -> None:
     )
 
 
-# B25
+# Settings, as B25 has them
 
 
 async def test_b25_disabling_keeps_the_other_settings(board: Board) -> None:
