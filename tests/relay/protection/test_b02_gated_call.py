@@ -149,8 +149,6 @@ async def test_b02_long_ids_still_name_groups_apart(shop: Workshop) -> None:
 async def test_b02_requests_of_protected_methods_are_read_like_others(shop: Workshop) -> None:
     """The integrator finds the request of a transaction under its txid."""
     view = await shop.waits()
-    request = await granted(
-        shop.sim.use.read_request(integrator_id=ACME.id, request_id=view.txid)
-    )
+    request = await granted(shop.sim.use.read_request(integrator_id=ACME.id, request_id=view.txid))
 
     assert (request.profile, request.status) == ("protected_method", "pending")

@@ -89,12 +89,14 @@ async def test_b11_reordered_members_match(shop: Workshop) -> None:
 
 
 async def test_b11_protobuf_matches_by_its_bytes(shop: Workshop) -> None:
-    """A protobuf request is its deterministic bytes; what is shown of it is no part of the match."""
+    """A protobuf request is its deterministic bytes, whatever is shown of it."""
     await shop.protect("CreateRule")
     encoded = base64.b64encode(b"\x0a\x06global").decode()
     one = MessageBody(protobuf=encoded, view={"tag": "global"})
     again = MessageBody(protobuf=encoded, view={"tag": "global", "defaulted": 0})
-    other = MessageBody(protobuf=base64.b64encode(b"\x0a\x05local").decode(), view={"tag": "global"})
+    other = MessageBody(
+        protobuf=base64.b64encode(b"\x0a\x05local").decode(), view={"tag": "global"}
+    )
     txid = await shop.approved("bob", body=shop.body("CreateRule", message=one))
 
     assert (await shop.waits(shop.body("CreateRule", message=other))).txid != txid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from msgspec import UNSET
@@ -29,9 +29,7 @@ HOUR = 3_600
 def signed(shop: Workshop, claim: ClaimView) -> Execution:
     """The execution document of a claim, its signature verified."""
     envelope = parse_envelope(json.loads(bytes(claim.execution)))  # type: ignore[arg-type]  # it is there
-    verify_signature(
-        envelope, kind=Kind.EXECUTION, key=shop.sim.relay.keys.current(0).public_key
-    )
+    verify_signature(envelope, kind=Kind.EXECUTION, key=shop.sim.relay.keys.current(0).public_key)
     return Execution.decode(envelope.payload)
 
 
@@ -41,7 +39,7 @@ def signed(shop: Workshop, claim: ClaimView) -> Execution:
     ids=["ok", "error"],
 )
 async def test_b14_result_is_recorded_and_signed(
-    shop: Workshop, result: Any, state: str, event: str
+    shop: Workshop, result: Literal["ok", "error"], state: str, event: str
 ) -> None:
     """A result becomes the transaction's state, an event, and a document the relay signs."""
     txid = await shop.approved("bob")

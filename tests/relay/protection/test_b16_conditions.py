@@ -57,7 +57,7 @@ VARIABLES: list[tuple[str, dict[str, Any], dict[str, Any] | None, bool]] = [
     ('resource.tag == "global"', {"id": 1}, {"tag": "local"}, False),
     ("has(resource.tag)", {"id": 1}, None, False),
     ("size(resource) == 0", {"id": 1}, None, True),
-    ('has(resource.tag) && resource.tag == request.tag', {"tag": "a"}, {"tag": "a"}, True),
+    ("has(resource.tag) && resource.tag == request.tag", {"tag": "a"}, {"tag": "a"}, True),
 ]
 
 
@@ -135,9 +135,10 @@ async def test_b19_protobuf_is_evaluated_by_its_view(shop: Workshop) -> None:
     await shop.protect(KILL, 'request.tag == "global"')
     encoded = base64.b64encode(b"\x0a\x01x").decode()
 
-    assert await shop.proceeds(
-        shop.body(message=MessageBody(protobuf=encoded, view={"tag": "local"}))
-    ) == "condition_false"
+    assert (
+        await shop.proceeds(shop.body(message=MessageBody(protobuf=encoded, view={"tag": "local"})))
+        == "condition_false"
+    )
     view = await shop.waits(
         shop.body(message=MessageBody(protobuf=encoded, view={"tag": "global"}))
     )

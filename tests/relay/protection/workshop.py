@@ -112,9 +112,7 @@ class Workshop:
             )
         )
         device = SimDevice(person)
-        await granted(
-            self.sim.enroll(await self.sim.enrollment(device, str(made["pairing_code"])))
-        )
+        await granted(self.sim.enroll(await self.sim.enrollment(device, str(made["pairing_code"]))))
         return device
 
     # Calls of the service
@@ -166,9 +164,7 @@ class Workshop:
         """Why a check is refused."""
         return await refused(self.check(body))
 
-    async def settle(
-        self, claim: ClaimView, body: ResultBody | None = None
-    ) -> ClaimView | Refusal:
+    async def settle(self, claim: ClaimView, body: ResultBody | None = None) -> ClaimView | Refusal:
         """Record a result, ``ok`` unless told otherwise."""
         return await self.sim.use.protection.settle(
             integrator_id=ACME.id, claim_id=claim.claim_id, body=body or ResultBody("ok")
@@ -176,9 +172,7 @@ class Workshop:
 
     async def read(self, txid: str) -> TransactionView:
         """A transaction as the service reads it."""
-        return await granted(
-            self.sim.use.protection.transaction(integrator_id=ACME.id, txid=txid)
-        )
+        return await granted(self.sim.use.protection.transaction(integrator_id=ACME.id, txid=txid))
 
     # Votes
 

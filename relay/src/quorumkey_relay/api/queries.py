@@ -73,9 +73,7 @@ def _refused(message: str) -> ProtocolError:
     return ProtocolError("invalid_request", message)
 
 
-def _integer(
-    name: str, minimum: int, maximum: int, default: int | None, text: str
-) -> Parameter:
+def _integer(name: str, minimum: int, maximum: int, default: int | None, text: str) -> Parameter:
     def read(given: str) -> int:
         if _INTEGER.fullmatch(given) is None or not minimum <= int(given) <= maximum:
             raise _refused(f"{name} must be a whole number from {minimum} to {maximum}.")

@@ -1,4 +1,4 @@
-"""The way in of every request, whatever its profile: terms, a signature, messages to its devices."""
+"""The way in of every request, whatever its profile: terms, a signature, messages to devices."""
 
 from __future__ import annotations
 

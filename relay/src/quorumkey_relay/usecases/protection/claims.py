@@ -24,6 +24,7 @@ from quorumkey_relay.usecases.read import NOT_COMPLETED, is_request_id, own_requ
 
 if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.domain.model import Terms
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
@@ -108,13 +109,9 @@ class ClaimRequest:
         if taken is not None:
             await self.store.settled()
             return taken if taken.key_digest == key_digest else CLAIMED
-        status = status_at(terms, stored.state, now)
-        if status is Status.PENDING:
-            return NOT_COMPLETED
-        if status is not Status.APPROVED:
-            return request_completed(status)
-        if now > terms.use_by:
-            return LAPSED
+        refused = _why_not(terms, status_at(terms, stored.state, now), now)
+        if refused is not None:
+            return refused
         claim = Claim(
             claim_id=self.mint.uuid7(),
             request_id=request_id,
@@ -126,6 +123,15 @@ class ClaimRequest:
         )
         await self.store.commit((TakeClaim(claim),))
         return claim
+
+
+def _why_not(terms: Terms, status: Status, now: int) -> Refusal | None:
+    """Return why a request cannot be claimed, if it has no claim yet."""
+    if status is Status.PENDING:
+        return NOT_COMPLETED
+    if status is not Status.APPROVED:
+        return request_completed(status)
+    return LAPSED if now > terms.use_by else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A call's request as the relay keeps it: the digest of its one spelling, and what can be seen of it.
+"""A call's request as the relay keeps it: the digest of its one spelling, and what is seen of it.
 
 The digest is what a call that is issued again must share (B10, B11), and what approvers sign.
 """

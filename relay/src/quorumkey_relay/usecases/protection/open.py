@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.domain.protection import Protection
     from quorumkey_relay.domain.transactions import Caller
-    from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store

@@ -58,9 +58,7 @@ class TransactionViews:
             return None
         evidence = await self.evidence(stored)
         await self.store.settled()
-        return transaction_view(
-            transaction, stored, evidence, now=self.clock.now(), person=person
-        )
+        return transaction_view(transaction, stored, evidence, now=self.clock.now(), person=person)
 
     async def evidence(self, stored: Stored) -> Sequence[Evidence]:
         """Return the decisions on a request; there is nothing to read where nobody has decided."""
