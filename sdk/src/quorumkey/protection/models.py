@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from quorumkey.client.models import envelope_of
 from quorumkey.errors import UnexpectedAnswerError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from quorumkey.protocol.dsse import Envelope
 
 __all__ = ["ClaimState", "Snapshot", "SnapshotMethod", "Transaction", "TransactionState", "Vote"]
+
+#: Why a call may proceed; what an unknown reason would mean cannot be known.
+_REASONS: Final = frozenset({"disabled", "api_key_excluded", "unprotected", "condition_false"})
 
 
 @unique
@@ -211,7 +214,10 @@ def check_answer(fields: Fields) -> CheckAnswer:
     revision = fields.integer("revision")
     verdict = fields.text("verdict")
     if verdict == "proceed":
-        return ProceedAnswer(reason=fields.text("reason"), revision=revision)
+        reason = fields.text("reason")
+        if reason not in _REASONS:
+            raise UnexpectedAnswerError("The relay's verdict has an unknown reason.")
+        return ProceedAnswer(reason=reason, revision=revision)
     transaction = Transaction.parse(fields.child("transaction"))
     if verdict == "wait":
         return WaitAnswer(transaction=transaction, revision=revision)
