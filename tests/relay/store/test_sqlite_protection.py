@@ -23,6 +23,7 @@ from tests.relay.simulator import ACME, START
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.sqlite import SqliteStore, hot_protection, schema
 from quorumkey_relay.store.sqlite import rows as request_rows
+from quorumkey_relay.store.sqlite import store as store_module
 from quorumkey_relay.store.sqlite.protection_rows import claim_row
 from quorumkey_relay.store.writes import (
     PutProtection,
@@ -33,7 +34,7 @@ from quorumkey_relay.store.writes import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quorumkey_relay.domain.transactions import Claim
+    from quorumkey_relay.domain.transactions import Claim, Transaction
 
 pytestmark = pytest.mark.anyio
 
@@ -87,12 +88,27 @@ async def test_a_database_without_protected_methods_is_brought_up(tmp_path: Path
     assert 1 == gone
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What stores that are opened now ask the disk, statement by statement."""
+    statements: list[str] = []
+
+    def connect(data_dir: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        connection = schema.connect(data_dir, read_only=read_only)
+        if read_only:
+            connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(store_module, "connect", connect)
+    return statements
+
+
 async def test_what_has_ended_leaves_memory(
-    backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+    backend: SqliteBackend, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside the last few, transactions and claims that ended are read from the disk."""
     monkeypatch.setattr(hot_protection, "RECENT_TRANSACTIONS", 2)
-    done = []
+    done: list[Transaction] = []
     async with backend.open() as store:
         await furnish(store, "alice")
         for number in range(4):
@@ -100,17 +116,16 @@ async def test_what_has_ended_leaves_memory(
             taken = claim(stored)
             await store.commit((TakeClaim(taken), SettleClaim(settled(taken))))
             done.append(msgspec.structs.replace(made, claim=settled(taken)))
-        memory = store._open.transactions  # noqa: SLF001 - what it holds is the point here
 
-        assert [False, False, True, True] == [
-            memory.get(one.request_id) is not None for one in done
-        ]
-        assert [False, False, True, True] == [
-            memory.claim_of(one.request_id) is not None for one in done
-        ]
-        assert [] == list(memory)
-        assert done == [await store.transaction(one.request_id) for one in done]
-        assert [one.claim for one in done] == [await store.claim_of(one.request_id) for one in done]
+        asked.clear()
+        found = [await store.transaction(one.request_id) for one in reversed(done)]
+        assert 2 == len(asked)
+        asked.clear()
+        claims = [await store.claim_of(one.request_id) for one in reversed(done)]
+        assert 2 == len(asked)
+
+        assert (done[::-1], [one.claim for one in done[::-1]]) == (found, claims)
+        assert [] == list(store.open_transactions())
         for one in done:
             with pytest.raises(Conflict):
                 await store.commit((TakeClaim(claim_again(one.request_id)),))
@@ -121,42 +136,37 @@ def claim_again(request_id: str) -> Claim:
     return msgspec.structs.replace(claim(request("alice")), request_id=request_id)
 
 
-async def test_looking_for_a_call_reads_nothing(backend: SqliteBackend) -> None:
+async def test_looking_for_a_call_reads_nothing(backend: SqliteBackend, asked: list[str]) -> None:
     """Neither an unprotected call nor one that waits already has the disk asked anything."""
     async with backend.open() as store:
         await furnish(store, "alice")
         first = protection("alice")
         await store.commit((PutProtection(None, first),))
         _, made = await opened(store, "alice")
-        asked: list[str] = []
-        reader = store._reader._connection  # noqa: SLF001 - the one connection that reads
-        reader.set_trace_callback(asked.append)
+        asked.clear()
         seen = (
             store.directory.protection(ACME.id),
             store.find_transaction(ACME.id, made.match_key),
             store.find_claimed(ACME.id, made.match_key, b""),
             store.find_pending(made.request_id) is not None,
+            await store.load(made.request_id) is not None,
             len(store.directory.devices_of(ACME.id, person("alice"))),
         )
-        reader.set_trace_callback(None)
 
-    assert ((first, made, None, True, 1), []) == (seen, asked)
+        assert ((first, made, None, True, True, 1), []) == (seen, asked)
 
 
-async def test_a_claim_reads_nothing(backend: SqliteBackend) -> None:
-    """Claim, result and effect of an open transaction are judged in memory alone."""
+async def test_a_claim_reads_nothing(backend: SqliteBackend, asked: list[str]) -> None:
+    """Claim and result of an open transaction are judged in memory alone."""
     async with backend.open() as store:
         await furnish(store, "alice")
         stored, _ = await approved(store, "alice")
         taken = claim(stored)
-        asked: list[str] = []
-        reader = store._reader._connection  # noqa: SLF001 - the one connection that reads
-        reader.set_trace_callback(asked.append)
+        asked.clear()
         await store.commit((TakeClaim(taken),))
         await store.commit((SettleClaim(settled(taken)),))
-        reader.set_trace_callback(None)
 
-    assert [] == asked
+        assert [] == asked
 
 
 async def test_the_database_refuses_a_second_claim(backend: SqliteBackend) -> None:
