@@ -328,7 +328,7 @@ class Settings:
     event_retention_days: int = option(
         kinds.integer(_MIN_EVENT_RETENTION_DAYS, _MAX_RETENTION_DAYS),
         7,
-        "How long events can be read again.",
+        "How long events can be read again; those about protected methods as long as requests.",
         unit="days",
     )
     log_level: LogLevel = option(_LOG_LEVEL, "info", "The least level that is logged.")
