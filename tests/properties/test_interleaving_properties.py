@@ -151,13 +151,14 @@ class Search:
         self.devices = stage.devices
         self.terms = terms
         self.end = end
-        self.dead_ends: set[tuple[int, frozenset[int]]] = set()
+        self.dead_ends: set[tuple[str, frozenset[int]]] = set()
 
     def succeeds(self, state: State, left: dict[int, tuple[Said, Answer]]) -> bool:
         """Whether what is left can follow on a state; takes any decision whose answer fits."""
         if not left:
             return state == self.end
-        here = (state.version, frozenset(left))
+        # The whole state: which of a person's devices was counted first is part of it.
+        here = (repr(state), frozenset(left))
         if here in self.dead_ends:
             return False
         for number, (said, answer) in left.items():
