@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the interpreter it is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test serve bench fuzz selftest lint types imports fixtures-check tests format fixtures pins clean runtime dev
+.PHONY: help demo demo-protected test serve bench fuzz selftest lint types imports fixtures-check tests format fixtures pins clean runtime dev
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 export PYTHON
@@ -19,6 +19,9 @@ help: ## show this list
 
 demo: runtime ## five software phones, two woken by push, two requests, one offline proof; under a minute
 	@$(bin)/quorumkey-relay demo
+
+demo-protected: runtime ## a dangerous call that waits for a second administrator and runs once; under a minute
+	@$(bin)/python -m examples.workshop.demo
 
 serve: runtime ## a relay on 127.0.0.1:8080 with its data under ./data
 	@scripts/serve

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from tests.repo import tree
 
-PROMISED = ("demo", "test", "serve", "bench", "lint", "format", "fixtures", "clean")
+PROMISED = (
+    *("demo", "demo-protected", "test", "serve", "bench", "lint", "format", "fixtures", "clean"),
+)
 
 
 def copy(folder: Path) -> Path:
@@ -130,11 +132,11 @@ def test_every_promised_target_is_listed() -> None:
     assert set(PROMISED) <= set(re.findall(r"^  make ([a-z-]+) ", listed, flags=re.MULTILINE))
 
 
-def test_continuous_integration_runs_the_three_commands() -> None:
-    """.ci/run is the checks, the fuzzing and the demonstration, in this order."""
+def test_continuous_integration_runs_the_four_commands() -> None:
+    """.ci/run is the checks, the fuzzing and the demonstrations, in this order."""
     lines = tree.read(Path(".ci/run")).splitlines()
 
-    assert ["make test", "make fuzz", "make demo"] == [
+    assert ["make test", "make fuzz", "make demo", "make demo-protected"] == [
         line for line in lines if line.startswith("make")
     ]
     assert os.access(tree.ROOT / ".ci" / "run", os.X_OK)

@@ -75,14 +75,18 @@ async def _start(
 
 async def initialise(stage: Stage, data: Path, integrator: str) -> Initialised:
     """Set a data folder up; raises ``RelayFailedError``."""
-    process = await _start(
-        stage, "init", "--data-dir", str(data), "--integrator", integrator, "--json", stderr=PIPE
-    )
+    printed = await run(stage, "init", "--data-dir", str(data), "--integrator", integrator)
+    return msgspec.json.decode(printed, type=Initialised)
+
+
+async def run(stage: Stage, *arguments: str) -> bytes:
+    """Run a command of the relay; return the JSON it prints, or raise ``RelayFailedError``."""
+    process = await _start(stage, *arguments, "--json", stderr=PIPE)
     async with ended(process):
         printed, said = await process.communicate()
     if process.returncode:
         raise RelayFailedError(said.decode("utf-8", "replace").strip())
-    return msgspec.json.decode(printed, type=Initialised)
+    return printed
 
 
 @asynccontextmanager
@@ -99,13 +103,13 @@ async def served(
             settings=settings,
         )
     async with ended(process):
-        line = await _first_line(process)
+        line = await first_line(process)
         if not line:
             raise RelayFailedError(_last_line(log))
         yield msgspec.json.decode(line, type=Serving)
 
 
-async def _first_line(process: Process) -> bytes:
+async def first_line(process: Process) -> bytes:
     """Return what a process prints first; nothing when it ends or takes too long."""
     if process.stdout is None:
         raise AssertionError

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from rich.console import Console
 
@@ -22,9 +22,11 @@ from quorumkey_relay.demo.stage import Stage
 from quorumkey_relay.demo.story import UnexpectedOutcomeError, play
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from quorumkey_relay.demo.story import Summary
+
+T = TypeVar("T")
 
 #: Seconds between events where a person watches.
 TERMINAL_PACE: Final = 0.4
@@ -43,6 +45,21 @@ _FAILURES: Final = (
 
 def demonstrate(scenario_file: Path | None, *, pace: float | None, out: Output) -> None:
     """Play the scenario; raises ``Refused`` when it does not end as it should."""
+
+    async def whole(stage: Stage, folder: Path) -> Summary:
+        return await play(read_scenario(scenario_file), stage, folder)
+
+    out.json(dataclasses.asdict(perform(whole, pace=pace, out=out)))
+
+
+def perform(
+    play: Callable[[Stage, Path], Coroutine[None, None, T]], *, pace: float | None, out: Output
+) -> T:
+    """Run a play on a stage of its own, in a folder that is gone afterwards.
+
+    Raises ``Refused`` when it does not end as it should, and ``KeyboardInterrupt`` when the
+    process is told to end.
+    """
     # With --json, standard output is for the result alone.
     console = Console(
         file=sys.stderr if out.as_json else sys.stdout,
@@ -54,20 +71,18 @@ def demonstrate(scenario_file: Path | None, *, pace: float | None, out: Output) 
     if pace is None:
         pace = TERMINAL_PACE if console.is_terminal else 0.0
     try:
-        scenario = read_scenario(scenario_file)
         with tempfile.TemporaryDirectory(prefix="quorumkey-demo-") as folder:
             stage = Stage(console, pace=pace)
-            summary = asyncio.run(_unless_told_to_stop(play(scenario, stage, Path(folder))))
+            return asyncio.run(_unless_told_to_stop(play(stage, Path(folder))))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     except ExceptionGroup as group:
         raise _refusal(group) from None
     except _FAILURES as error:
         raise _refusal(error) from None
-    out.json(dataclasses.asdict(summary))
 
 
-async def _unless_told_to_stop(play: Coroutine[None, None, Summary]) -> Summary:
+async def _unless_told_to_stop(play: Coroutine[None, None, T]) -> T:
     """Cancel the play where the process is told to end, so that it cleans up behind itself."""
     task = asyncio.ensure_future(play)
     loop = asyncio.get_running_loop()

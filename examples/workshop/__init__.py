@@ -1,0 +1,1 @@
+"""A small fleet administration whose dangerous methods wait for approval; see README.md."""
