@@ -12,7 +12,15 @@ import pytest
 from tests.repo import tree
 
 PROMISED = (
-    *("demo", "demo-protected", "test", "serve", "bench", "lint", "format", "fixtures", "clean"),
+    "demo",
+    "demo-protected",
+    "test",
+    "serve",
+    "bench",
+    "lint",
+    "format",
+    "fixtures",
+    "clean",
 )
 
 

@@ -1,0 +1,182 @@
+"""``make demo-protected``: what it shows, that it shows what happened, and that it ends clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.repo import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+COMMAND = (sys.executable, "-m", "examples.workshop.demo")
+DEMO_SECONDS = 60
+TXID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    """A newcomer's variables, with temporary files in a folder of the test."""
+    kept = {name: value for name, value in os.environ.items() if "QUORUMKEY" not in name}
+    return kept | {"TMPDIR": str(temporary)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a demonstration left on the screen and on the disk."""
+
+    status: int
+    out: str
+    err: str
+    left: Sequence[Path]
+
+    @property
+    def lines(self) -> list[str]:
+        """What was printed, line by line, without indentation."""
+        return [line.strip() for line in self.out.splitlines()]
+
+    def said(self, pattern: str) -> list[str]:
+        """The lines that match."""
+        return [line for line in self.lines if re.search(pattern, line)]
+
+    def act(self, title: str) -> str:
+        """What was shown under a title."""
+        _, _, after = self.out.partition(f"  {title}\n")
+        return after.partition("\n\n")[0]
+
+
+def show(temporary: Path, *arguments: str) -> Shown:
+    """Run the demonstration to its end."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=tree.ROOT,
+        env=environment(temporary),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEMO_SECONDS,
+        check=False,
+    )
+    return Shown(done.returncode, done.stdout, done.stderr, list(temporary.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """The demonstration as everybody sees it first."""
+    return show(tmp_path_factory.mktemp("tmp"))
+
+
+def test_it_ends_well(shown: Shown) -> None:
+    """It exits 0, says nothing on standard error and leaves no temporary file."""
+    assert (0, "", []) == (shown.status, shown.err, shown.left)
+
+
+def test_protection_is_set_up_by_the_operator(shown: Shown) -> None:
+    """Administrators are named, the preset is loaded and protection turned on, in this order."""
+    commands = [" ".join(line.split()[2:5]) for line in shown.said(r"^\$ quorumkey-relay [ap]")]
+
+    assert [
+        "admins add alice",
+        "admins add bob",
+        "protection load workshop",
+        "protection enable --data-dir",
+    ] == commands
+
+
+def test_the_call_is_refused_with_a_transaction(shown: Shown) -> None:
+    """The first call and the same one again wait under one id, and nothing has run."""
+    waits = re.findall(rf"FAILED_PRECONDITION, x-mpa-txid: ({TXID})", shown.act("The call waits"))
+
+    assert 2 == len(waits)
+    assert 1 == len(set(waits))
+    assert "the miner still runs on build-1, build-2, desk-7" in shown.act("The call waits")
+
+
+def test_the_caller_cannot_approve(shown: Shown) -> None:
+    """Alice's own approval is refused by the relay."""
+    assert shown.said("^Alice signs approve → refused: Who asks for an action may deny it")
+
+
+def test_the_other_administrator_sees_what_will_run(shown: Shown) -> None:
+    """Bob's device shows method, caller, request and the digest that is signed."""
+    screen = shown.act("Another administrator decides")
+
+    for part in (
+        "KillProcessOnHostsWithTag, called by ",
+        '"id": "alice"',
+        r'"process: \"miner\""',
+        r'"tag: \"build\""',
+        "request sha256:",
+        "Bob signs approve → approved, 1 of 1 approvals of others; it has not run",
+    ):
+        assert part in screen
+
+
+def test_the_call_runs_once(shown: Shown) -> None:
+    """Issued again it runs; issued a third time it opens a transaction of its own."""
+    first, *_, second = shown.said("FAILED_PRECONDITION")
+
+    assert ["→ OK, ended on build-1, build-2"] == shown.said("^→ OK")
+    assert "the miner still runs on desk-7" in shown.lines
+    assert first != second
+    assert "that is a new transaction: the approval is used up" in shown.lines
+    assert "Alice signs deny for her own call → cancelled" in shown.lines
+
+
+def test_the_proof_holds_for_this_call_alone(shown: Shown) -> None:
+    """The receipt is verified offline, with who signed, and refused for other calls."""
+    proof = shown.act("The receipt, without the relay")
+
+    assert "the receipt proves that exactly this call was approved" in proof
+    assert re.search(r"signed by +bob$", proof, re.MULTILINE)
+    assert "the relay's execution document says: ok" in proof
+    assert 2 == len(shown.said(r"refused at step 4 \(action_mismatch\)"))
+
+
+def test_programs_get_the_result_of_the_protected_call(tmp_path: Path) -> None:
+    """With ``--json`` standard output is one document, and the story goes to standard error."""
+    done = show(tmp_path, "--json")
+
+    result = json.loads(done.out)
+    assert result.pop("first_txid") != result.pop("second_txid")
+    assert {
+        "hosts": ["build-1", "build-2"],
+        "approved_by": ["bob"],
+        "execution": "ok",
+        "refused": ["action_mismatch", "action_mismatch"],
+        "second_state": "cancelled",
+    } == result
+    assert "Bob signs approve" in done.err
+
+
+def test_an_interruption_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Interrupted in the middle it exits 130; relay, service and temporary files are gone."""
+    with subprocess.Popen(
+        [*COMMAND, "--pace", "30"],
+        cwd=tree.ROOT,
+        env=environment(tmp_path) | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        serving = next(line for line in process.stdout if " serves, " in line).split()[0]
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=DEMO_SECONDS)
+
+    assert (130, "") == (process.returncode, said)
+    assert [] == list(tmp_path.iterdir())
+    host, _, port = serving.removeprefix("http://").partition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
