@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorumkey.errors import ProtocolError
+from quorumkey.errors import ProtocolError, ReceiptRefused
+from quorumkey.protected import verify_execution, verify_protected_call
 from quorumkey.protocol import (
     Hidden,
+    PrivateKey,
     ProtectedCall,
     canonical_json,
     canonical_json_of,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from quorumkey.protocol import Action, JsonValue
 
 _MAX_BYTES = 1_000_000
+_KEY, _OTHER_KEY = (PrivateKey.generate().public_key for _ in range(2))
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 _scalars = st.none() | st.booleans() | st.integers(-(2**53 - 1), 2**53 - 1) | _texts
 _values: st.SearchStrategy[JsonValue] = st.recursive(
@@ -151,3 +154,26 @@ def test_different_calls_are_shown_differently(one: JsonValue, other: JsonValue)
         return
 
     assert json_equal(one, other) == json_equal(shown[0], shown[1])
+
+
+@given(st.binary() | st.text() | st.dictionaries(st.text(), _values, max_size=3))
+def test_any_input_into_the_verifiers_of_calls(given_: bytes | str | dict[str, JsonValue]) -> None:
+    """Whatever is given as a receipt or an execution, nothing but a refusal comes out."""
+    call = ProtectedCall(
+        method="KillProcess",
+        caller_kind="person",
+        caller_id="alice",
+        request={},
+        request_binding=request_binding(b"{}"),
+    )
+    with pytest.raises(ReceiptRefused):
+        verify_protected_call(
+            given_,
+            call=call,
+            relay_public_keys=[_KEY],
+            integrator_id="acme",
+            now=0,
+            administrators={"alice": [_KEY], "bob": [_OTHER_KEY]},
+        )
+    with pytest.raises(ReceiptRefused):
+        verify_execution(given_, relay_public_keys=[_KEY], request_digest=request_binding(b""))

@@ -13,8 +13,10 @@ from quorumkey.protocol import (
     Enrollment,
     Execution,
     Form,
+    Hidden,
     Kind,
     PasskeyPolicy,
+    ProtectedCall,
     PublicKey,
     Push,
     Receipt,
@@ -55,6 +57,8 @@ from quorumkey.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from quorumkey.protocol import CallerKind, JsonValue
+
 _STATEMENTS: dict[str, type[Statement]] = {
     statement.KIND.value: statement
     for statement in (
@@ -88,6 +92,28 @@ def test_canonical_requests(case: Case) -> None:
         assert case.data("canonical") == canonical
         assert case.text("binding") == request_binding(canonical)
         assert canonical == canonical_json(strict_json.loads(canonical, max_bytes=1_000))
+
+
+@each("protected_calls.json", required={"call", "condition", "action"})
+def test_protected_calls(case: Case) -> None:
+    """The action of a call is one text, which anybody can write again."""
+    call = case.mapping("call")
+    caller = cast("dict[str, str]", call["caller"])
+
+    written = ProtectedCall(
+        method=cast("str", call["method"]),
+        caller_kind=cast("CallerKind", caller["kind"]),
+        caller_id=caller["id"],
+        caller_name=caller.get("name"),
+        request=Hidden(cast("int", call["hidden_bytes"]))
+        if "hidden_bytes" in call
+        else call["request"],
+        request_binding=cast("str", call["request_binding"]),
+        resource=cast("dict[str, JsonValue] | None", call.get("resource")),
+        resource_failed=call.get("resource_failed") is True,
+    )
+
+    assert case.mapping("action") == written.action(case.text("condition")).to_json()
 
 
 def _base64_bytes(value: object) -> str:
