@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import UNSET, Struct, UnsetType
@@ -15,6 +16,9 @@ from quorumkey_relay.usecases.protection.govern_commands import (
     EmptyBody,
     UpdateKeyBody,
 )
+
+if TYPE_CHECKING:
+    from quorumkey.protocol import JsonValue
 
 
 def read(text: str) -> SettingsBody:
@@ -111,15 +115,11 @@ def test_written() -> None:
 
 def test_an_envelope_by_other_names() -> None:
     """An envelope's members are known by both names; those of a passkey's assertion too."""
-    webauthn = {"authenticatorData": "AA", "clientDataJson": "BB"}
+    webauthn: JsonValue = {"authenticatorData": "AA", "clientDataJson": "BB"}
 
-    assert envelope_of(
-        {
-            "payload_type": "t",
-            "payload": "cA==",
-            "signatures": [{"keyid": "k", "sig": "cw==", "webauthn": webauthn}],
-        }
-    ) == {
+    signature: JsonValue = {"keyid": "k", "sig": "cw==", "webauthn": webauthn}
+
+    assert envelope_of({"payload_type": "t", "payload": "cA==", "signatures": [signature]}) == {
         "payloadType": "t",
         "payload": "cA==",
         "signatures": [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from connectrpc.method import IdempotencyLevel, MethodInfo
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from grpc_tools import protoc
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
@@ -33,15 +34,9 @@ def service() -> ServiceDescriptor:
 def _compiled() -> FileDescriptorSet:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "mpa.binpb"
-        arguments = [
-            "protoc",
-            f"--proto_path={PROTO_DIR}",
-            f"--proto_path={Path(protoc.__file__).parent / '_proto'}",
-            f"--descriptor_set_out={out}",
-            "--include_imports",
-            PROTO_FILE,
-        ]
-        assert protoc.main(arguments) == 0
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO_DIR}"]
+        command += [f"--descriptor_set_out={out}", "--include_imports", PROTO_FILE]
+        subprocess.run(command, check=True)
         return FileDescriptorSet.FromString(out.read_bytes())
 
 

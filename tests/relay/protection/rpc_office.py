@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -176,6 +177,14 @@ class Office:
         """Where a call stands."""
         reply = await self.call("GetMultipartyApprovalRequest", {"txid": txid}, by=by)
         return str(reply.said["request"]["state"])
+
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        """The bodies of the events of a type."""
+        found = await self.house.relay.store.events(
+            integrator_id=INTEGRATOR.id, after=None, limit=10_000
+        )
+        assert found is not None
+        return [json.loads(event.body) for event in found if event.type == kind]
 
     async def person(self, name: str, *, administrator: bool = False) -> None:
         """A person with a device, as an administrator or not."""

@@ -23,7 +23,7 @@ CATALOGUE = {
 
 async def check(office: Office, method: str) -> dict[str, Any]:
     """What a service is told about alice's call of a method."""
-    body = {
+    body: dict[str, object] = {
         "method": method,
         "caller": {"kind": "person", "id": "alice"},
         "request": {"json": {}},
