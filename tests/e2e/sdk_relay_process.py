@@ -66,10 +66,14 @@ class RelayProcess:
         if self.process.stdout is not None:
             self.process.stdout.close()
 
-    def restart(self) -> None:
-        """End the process and serve the same folder at the same address again."""
-        self.stop()
+    def start(self) -> None:
+        """Serve the same folder at the same address again."""
         self.process, self.url = _serve(self.folder, self.url.rpartition(":")[2], self.options)
+
+    def restart(self) -> None:
+        """End the process and start it again."""
+        self.stop()
+        self.start()
 
     def rotate(self) -> str:
         """Change the relay's key; answers the new fingerprint once it is in force."""

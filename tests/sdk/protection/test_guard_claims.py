@@ -453,7 +453,7 @@ def test_the_approval_of_another_call_does_not_run() -> None:
         assert isinstance(other, Wait)
         relay.approve(other.txid, "bob")
         await approved(relay, guard)
-        relay.receipt_of = lambda _: relay.receipt(relay.gated[other.txid])
+        relay.receipt_of = lambda _gated: relay.receipt(relay.gated[other.txid])
 
         assert "action_mismatch" == (await lied(relay, guard)).reason
 
@@ -522,7 +522,7 @@ def test_a_claim_on_another_call_does_not_run() -> None:
         txid = await approved(relay, guard)
         gated = relay.gated[txid]
         honest = relay.receipt(gated)
-        relay.receipt_of = lambda _: honest
+        relay.receipt_of = lambda _gated: honest
         gated.document = replace(gated.document, request_id=relay.uuid())
         with pytest.raises(ProtectionUnavailable, match="on another call"):
             await guard.run("KillProcess", ALICE, REQUEST, one)
@@ -603,15 +603,18 @@ def test_transactions_can_be_looked_at() -> None:
 def test_a_decorated_function_is_the_protected_method() -> None:
     """The request is made of the function's own arguments, and only where it may have to wait."""
     looked: list[int] = []
+    callers: list[int] = []
 
     async def act(relay: GateDouble, guard: Guard, _: World) -> None:
+        def caller(who: str, pid: int) -> Caller:
+            callers.append(pid)
+            return Caller("person", who)
+
         def request(who: str, pid: int) -> JsonValue:
             looked.append(pid)
             return {"pid": pid, "for": who}
 
-        @guard.protected(
-            "KillProcess", caller=lambda who, _: Caller("person", who), request=request
-        )
+        @guard.protected("KillProcess", caller=caller, request=request)
         async def kill(who: str, pid: int) -> str:
             return f"{who} killed {pid}"
 
@@ -620,7 +623,7 @@ def test_a_decorated_function_is_the_protected_method() -> None:
             return f"{who} renamed {pid}"
 
         assert "alice renamed 7" == await rename("alice", 7)
-        assert [] == looked
+        assert ([7], []) == (callers, looked)
         with pytest.raises(ApprovalRequired) as waiting:
             await kill("alice", 1)
         relay.approve(waiting.value.txid, "carol")

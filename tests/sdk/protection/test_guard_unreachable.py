@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -209,20 +210,24 @@ def test_a_revoked_key_ends_the_snapshot_too() -> None:
 
 def test_silence_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """The log says when the relay is not heard, and when it is again, not at every try between."""
+    world = World()
+
+    def napped(times: int) -> bool:
+        return len(world.naps) == times
 
     async def run() -> None:
-        relay, world = GateDouble(), World()
+        relay = GateDouble()
         async with guard_of(relay, world):
             await polled(relay, 1)
             relay.down = True
             relay.release()
             for naps in (1, 2, 3):  # after the held poll, and after two that failed
-                await until(lambda expected=naps: len(world.naps) == expected)
+                await until(partial(napped, naps))
                 relay.down = naps < 3
                 world.wake()
             await polled(relay, 4)
             relay.release()
-            await until(lambda: len(world.naps) == 4)
+            await until(partial(napped, 4))
 
     with caplog.at_level(logging.WARNING, "quorumkey.protection"):
         asyncio.run(run())

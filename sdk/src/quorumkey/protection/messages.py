@@ -8,8 +8,9 @@ such a call waits for approval, and approvers see its digest and size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from quorumkey.errors import ProtocolError
 from quorumkey.protection.errors import RequestRefused
@@ -20,8 +21,6 @@ from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_REQUEST_VIEW_BYTES
 from quorumkey.protocol.protected_call import Hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from quorumkey.protection.declarations import Resource
 
 __all__ = ["Message", "ProtobufMessage", "Request", "Target", "read_json"]
@@ -43,8 +42,9 @@ class ProtobufMessage:
     view: Mapping[str, JsonValue] | None = field(default=None, repr=False)
 
 
-#: A call's request: a JSON value, or a protobuf message.
-Request: TypeAlias = "JsonValue | ProtobufMessage"
+#: A call's request: a JSON value without floats, or a protobuf message. What a dict holds is
+#: looked at when the call is made, so its type need not say so.
+Request: TypeAlias = "JsonValue | Mapping[str, object] | ProtobufMessage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +74,13 @@ class Message:
         """
         if isinstance(request, ProtobufMessage):
             return _of_protobuf(request)
-        canonical = _canonical(request)
-        if not _travels(request, canonical):
-            return _hidden(canonical, view=request)
+        # The kernel's writer looks at the type of everything it touches.
+        value = cast("JsonValue", dict(request) if isinstance(request, Mapping) else request)
+        canonical = _canonical(value)
+        if not _travels(value, canonical):
+            return _hidden(canonical, view=value)
         return Message(
-            binding=request_binding(canonical), body={"json": request}, view=request, shown=request
+            binding=request_binding(canonical), body={"json": value}, view=value, shown=value
         )
 
 
