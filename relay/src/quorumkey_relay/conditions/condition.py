@@ -19,14 +19,13 @@ from cel_expr_python import (  # type: ignore[import-untyped]  # its stubs come 
 )
 
 from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_REQUEST_VIEW_BYTES
-from quorumkey_relay.conditions.cost import TooCostly, cost_of, patterns_of
+from quorumkey_relay.conditions.cost import Polynomial, TooCostly, cost_of, patterns_of
 from quorumkey_relay.conditions.tree import TreeError, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quorumkey.protocol import JsonValue
-    from quorumkey_relay.conditions.cost import Polynomial
 
 MAX_CONDITION_BYTES: Final = 2_048
 #: Of one evaluation; the issue's bound is 50 ms of CPU.
@@ -87,20 +86,36 @@ class Condition:
     def _is_false(self, request: JsonValue, resource: dict[str, JsonValue]) -> bool:
         if self._expression is None or not isinstance(request, dict):
             return False
-        encoded = [msgspec.json.encode(part) for part in (request, resource)]
-        if any(len(part) > MAX_REQUEST_VIEW_BYTES for part in encoded):
+        asked, found = _measured(request), _measured(resource)
+        if asked is None or found is None:
             return False
-        count = sum(part.count(b",") + part.count(b":") + 1 for part in encoded)
-        size = sum(map(len, encoded))
+        count, size = asked.elements + found.elements, asked.size + found.size
         if self._cost.at(count=count, size=size) > BUDGET_NANOSECONDS:
             return False
-        for part, text in zip((request, resource), encoded, strict=True):
-            if text.count(b"[") + text.count(b"{") > MAX_JSON_DEPTH and _is_deep(part):
-                return False
-        found = self._expression.eval(
+        value = self._expression.eval(
             _environment().Activation({"request": request, "resource": resource})
         )
-        return found.type() == cel.Type.BOOL and found.value() is False
+        return value.value() is False and value.type() == cel.Type.BOOL
+
+
+class _Measured(NamedTuple):
+    """How many elements a value has at most, and how many bytes as JSON."""
+
+    elements: int
+    size: int
+
+
+def _measured(value: dict[str, JsonValue]) -> _Measured | None:
+    """Measure what a condition looks at; None where it is too large or too deep for that."""
+    for member in value.values():  # at a glance, before anything is written out
+        if isinstance(member, (str, list, dict)) and len(member) > MAX_REQUEST_VIEW_BYTES:
+            return None
+    text = msgspec.json.encode(value)
+    if len(text) > MAX_REQUEST_VIEW_BYTES:
+        return None
+    if text.count(b"[") + text.count(b"{") > MAX_JSON_DEPTH and _is_deep(value):
+        return None
+    return _Measured(text.count(b",") + text.count(b":") + 1, len(text))
 
 
 def compile_condition(text: str) -> Condition:
@@ -116,7 +131,14 @@ def compile_condition(text: str) -> Condition:
         ConditionError: it is too long, no CEL, not a boolean, or could cost too much.
     """
     if not text:
-        return Condition("", None, cost_of(read_tree(_environment().compile("true").serialize())))
+        return Condition("", None, Polynomial())
+    expression = _checked(text)
+    cost = _bounded(expression)
+    return Condition(text, expression, cost)
+
+
+def _checked(text: str) -> cel.Expression:
+    """Parse and type-check; the size comes first, so that neither takes long."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -130,6 +152,11 @@ def compile_condition(text: str) -> Condition:
     kind = expression.return_type()
     if kind != cel.Type.BOOL:
         raise ConditionError(f"it has the type {kind.name()}; compare it so that it is BOOL")
+    return expression
+
+
+def _bounded(expression: cel.Expression) -> Polynomial:
+    """Return what an expression can cost; raises `ConditionError` where that is too much."""
     try:
         tree = read_tree(expression.serialize())
         cost = cost_of(tree)
@@ -142,7 +169,7 @@ def compile_condition(text: str) -> Condition:
             raise ConditionError(f"{pattern!a} is no pattern (RE2)")
     if cost.at(count=ORDINARY_COUNT, size=ORDINARY_BYTES) > BUDGET_NANOSECONDS:
         raise ConditionError("it could take too long even for a call of ordinary size")
-    return Condition(text, expression, cost)
+    return cost
 
 
 def why_unusable(text: str) -> str | None:
@@ -160,6 +187,9 @@ class Conditions:
     def __init__(self, limit: int = MAX_CACHED) -> None:
         self._limit = limit
         self._known: OrderedDict[str, Condition | None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def waits(
         self, text: str, request: JsonValue, resource: Mapping[str, JsonValue] | None

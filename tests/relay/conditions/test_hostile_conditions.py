@@ -1,0 +1,77 @@
+"""Hostile conditions and calls: the call waits, and nobody gets an exception.
+
+How long each takes is measured by `bench.conditions`; that it is little follows from what is held
+here: most are refused by their structure, and of the others most are not evaluated at all for a
+call for which they could take long.
+"""
+
+from __future__ import annotations
+
+import pytest
+from bench.hostile import HOSTILE, LARGE, Hostile
+
+from quorumkey_relay.conditions import Conditions, why_unusable
+from quorumkey_relay.conditions.condition import BUDGET_NANOSECONDS
+from quorumkey_relay.conditions.cost import MAX_ROUNDS, Polynomial
+
+NAMES = [hostile.name for hostile in HOSTILE]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=NAMES)
+def test_a_hostile_condition(hostile: Hostile) -> None:
+    """It is refused or evaluated within its bounds; in either case each of its calls waits."""
+    conditions = Conditions()
+
+    assert all(conditions.waits(hostile.condition, request, None) for request in hostile.requests)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a text doubled in a loop",
+        "a text doubled in loops one after another",
+        "a text of 3 KiB",
+        "a loop in a loop",
+        "a filter in a map",
+        "a loop over a loop's result",
+        "a large pattern made in each round",
+        "a pattern with too many states",
+        "a pattern of all letters",
+        "a pattern that hides what it is",
+        "a pattern from the call",
+        "a pattern of 101 characters",
+        "a pattern that is none",
+        "an unknown variable",
+        "an unknown function",
+        "no boolean",
+        "a message",
+        "parentheses",
+        "parentheses that stay open",
+        "brackets",
+        "questions",
+        "a long chain of members",
+        "many alternatives",
+        "many elements",
+        "no expression",
+        "half a character",
+    ],
+)
+def test_refused_when_it_is_added(name: str) -> None:
+    """These never become a condition."""
+    (hostile,) = (one for one in HOSTILE if one.name == name)
+
+    assert why_unusable(hostile.condition) is not None
+
+
+def test_the_budget_of_what_grows_with_its_square() -> None:
+    """What may be evaluated at all has a bound, however its cost grows."""
+    squared = Polynomial(nn=60)
+
+    assert squared.at(count=LARGE, size=LARGE) > BUDGET_NANOSECONDS
+    assert squared.at(count=LARGE, size=LARGE) == 60 * MAX_ROUNDS * MAX_ROUNDS
+    assert squared.at(count=300, size=LARGE) < BUDGET_NANOSECONDS
+
+
+def test_names_are_unique() -> None:
+    """Each idea has its own name."""
+    assert len(NAMES) == len(set(NAMES))
