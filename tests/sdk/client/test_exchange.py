@@ -220,6 +220,19 @@ def test_foreign_errors_have_a_code_of_their_own(body: bytes) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("request_completed", 409), ("of_tomorrow", 400)],
+    ids=["known", "unknown"],
+)
+def test_errors_of_the_connect_service_have_the_relay_s_code(code: str, status: int) -> None:
+    """Where a header names the relay's code, status and family are that code's."""
+    body = b'{"code": "failed_precondition", "message": "Over."}'
+    error = error_of(Answer(400, {"x-quorumkey-error": code}, body))
+
+    assert (status, code, "Over.") == (error.status, error.code, error.message)
+
+
 def test_details_are_an_object_or_none() -> None:
     """Details of another type are left aside."""
     body = b'{"error": {"code": "x", "message": "y", "details": [1]}}'

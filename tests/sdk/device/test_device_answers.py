@@ -419,3 +419,27 @@ def test_an_unknown_request(desk: Desk) -> None:
 
     with pytest.raises(NotFoundError):
         desk.use(lambda device: device.show("x"))
+
+
+def test_an_approved_call_can_be_withdrawn(desk: Desk) -> None:
+    """A denial of a protected method's call is signed after others approved it, until it lapses."""
+    stored = desk.ask(profile="protected_method")
+    stored.status = "approved"
+    desk.clock.sleep(stored.document.expires_at - START + 600)
+    desk.relay.now = int(desk.clock.now())
+    asked = desk.use(lambda device: device.show(stored.document.request_id))
+
+    assert (False, True) == (asked.can_approve, asked.can_deny)
+    with pytest.raises(NotAnswerableError, match="finished: approved"):
+        approve(desk, stored)
+    assert Choice.DENY is deny(desk, stored).decision
+
+
+def test_an_approved_request_of_another_profile_is_finished(desk: Desk, stored: Stored) -> None:
+    """What an integrator asked is not denied any more once it is approved."""
+    stored.status = "approved"
+    asked = desk.use(lambda device: device.show(stored.document.request_id))
+
+    assert not asked.can_deny
+    with pytest.raises(NotAnswerableError, match="finished: approved"):
+        deny(desk, stored)
