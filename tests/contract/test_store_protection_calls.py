@@ -332,6 +332,34 @@ async def test_what_was_not_approved_has_no_further_end(store: Store, end: str) 
     assert (made, made) == (waiting, await store.transaction(made.request_id))
 
 
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_call_that_waits_has_no_end_yet(store: Store, end: str) -> None:
+    """What nobody has approved can be neither withdrawn nor claimed, nor in its own commit."""
+    await furnish(store, "alice")
+    stored, made = await opened(store, "alice")
+    second = request("alice")
+    opening: Commit = (OpenRequest(second), OpenTransaction(transaction(second, call="another")))
+
+    for commit in (ENDS[end](stored), (*opening, *ENDS[end](second))):
+        with pytest.raises(Conflict):
+            await store.commit(commit)
+
+    assert (made, [made]) == (found(store), list(store.open_transactions()))
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_an_approval_may_end_in_its_own_commit(store: Store, end: str) -> None:
+    """The commit that approves a call may claim it too."""
+    await furnish(store, "alice")
+    stored, made = await opened(store, "alice")
+    await store.commit((*ended(stored, Status.APPROVED), *ENDS[end](stored)))
+
+    ending = await store.transaction(made.request_id)
+    assert ending is not None
+    assert None is found(store)
+    assert (end == "withdrawn") == (ending.claim is None)
+
+
 async def test_nothing_unknown_is_withdrawn(store: Store) -> None:
     """A request without a transaction cannot be withdrawn."""
     house = await furnish(store, "alice")

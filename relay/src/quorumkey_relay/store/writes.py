@@ -198,7 +198,7 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawTransaction:
-    """An approval can no longer be claimed; Conflict where it was claimed or withdrawn before."""
+    """An approval can no longer be claimed; Conflict where that is so already, or there is none."""
 
     request_id: str
     withdrawal: Withdrawal
@@ -206,7 +206,7 @@ class WithdrawTransaction:
 
 @dataclass(frozen=True, slots=True)
 class TakeClaim:
-    """An approval is claimed; Conflict where it was claimed or withdrawn before."""
+    """An approval is claimed; Conflict where there is none, or it was claimed or withdrawn."""
 
     claim: Claim
 

@@ -101,7 +101,7 @@ class _Draft:
         self._now = now
         self._protections: dict[str, Protection] = {}
         self._opened: set[str] = set()
-        self._ended: set[str] = set()
+        self._statuses: dict[str, Status] = {}
         self._transactions: dict[str, Transaction] = {}
         self._claims: dict[str, Claim] = {}
 
@@ -110,8 +110,9 @@ class _Draft:
         match write:
             case OpenRequest(stored=stored):
                 self._opened.add(stored.terms.request_id)
-            case AdvanceRequest(terms=terms, after=after) if ends_transaction(after):
-                self._ended.add(terms.request_id)
+                self._statuses[stored.terms.request_id] = stored.state.status
+            case AdvanceRequest(terms=terms, after=after):
+                self._statuses[terms.request_id] = after.status
             case PutProtection():
                 self._put(write)
             case OpenTransaction(transaction=transaction):
@@ -148,9 +149,17 @@ class _Draft:
         stored = self._requests.pending(request_id)
         return (
             stored is not None
-            and request_id not in self._ended
+            and self._statuses.get(request_id, Status.PENDING) is Status.PENDING
             and status_at(stored.terms, stored.state, self._now) is Status.PENDING
         )
+
+    def _approved(self, request_id: str) -> bool:
+        """Say whether a request was approved, as far as memory knows it."""
+        status = self._statuses.get(request_id)
+        slot = self._requests.get(request_id)
+        if status is None and slot is not None:
+            status = slot.stored.state.status
+        return status is None or status is Status.APPROVED
 
     def _withdraw(self, write: WithdrawTransaction) -> None:
         found = self._unclaimed(write.request_id)
@@ -160,11 +169,11 @@ class _Draft:
         self._transactions[write.request_id] = withdrawn
 
     def _unclaimed(self, request_id: str) -> Transaction | None:
-        """Return a transaction if it can still be claimed or withdrawn."""
+        """Return an approved transaction if it can still be claimed or withdrawn."""
         found = self._transactions.get(request_id)
         if found is None and self._requests.transactions.is_open(request_id):
             found = self._requests.transactions.get(request_id)
-        if request_id in self._ended or found is None:
+        if found is None or not self._approved(request_id):
             return None
         return found if found.claim is None and found.withdrawal is None else None
 
@@ -190,8 +199,10 @@ class _Draft:
         self._claims[claim.claim_id] = claim
 
     def _spent(self, request_id: str) -> bool:
-        """Say whether a request was claimed, or is of a transaction that has ended."""
+        """Say whether a request cannot be claimed: it was, or it is no approval any more."""
         if any(claim.request_id == request_id for claim in self._claims.values()):
+            return True
+        if not self._approved(request_id):
             return True
         transactions = self._requests.transactions
         if request_id in self._transactions or transactions.get(request_id) is not None:
