@@ -202,6 +202,19 @@ async def test_b30_a_vote_is_taken_out_while_others_are_awaited(tmp_path: Path, 
         ]
 
 
+async def test_b30_other_requests_need_no_role(tmp_path: Path) -> None:
+    """What somebody approved of an ordinary request stays, also when they lose the role."""
+    async with simulator(tmp_path) as sim:
+        council = await Council.of(sim, "alice", "bob", "carol")
+        bob, carol = council.devices["bob"], council.devices["carol"]
+        request = await sim.ask([bob], [carol], required=2)
+        await sim.approve(request, bob)
+        await council.appoint("alice")
+        await sim.approve(request, carol)
+
+        assert "approved" == (await sim.read(request)).status
+
+
 async def test_b30_the_last_vote_does_not_count_lost_ones(tmp_path: Path) -> None:
     """Also where what follows from a lost role could not be written down before."""
     async with simulator(tmp_path) as sim:

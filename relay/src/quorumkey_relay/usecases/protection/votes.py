@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from quorumkey.protocol import admits
 from quorumkey_relay.domain import lifecycle
-from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.usecases.advance import advance
 
 if TYPE_CHECKING:
@@ -119,9 +118,5 @@ class AdministratorVotes:
     async def reconcile(self) -> None:
         """Follow up on what another process changed of who is an administrator."""
         for protection in self.store.directory.protections():
-            while writes := self.withdrawals(protection):
-                try:
-                    await self.store.commit(writes)
-                except Conflict:
-                    continue
-                break
+            if writes := self.withdrawals(protection):
+                await self.store.commit(writes)
