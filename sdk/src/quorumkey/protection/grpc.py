@@ -80,14 +80,17 @@ class ProtectionInterceptor(aio.ServerInterceptor):
     method is protected, it ends with FAILED_PRECONDITION, always. Handlers must be coroutines or
     asynchronous generators.
 
-    Put it last in the server's list of interceptors, after what authenticates: whatever stands
-    behind it may still change the request.
+    What is approved is the message, the method and the caller, and nothing else: where a handler
+    does something else because of the metadata, that is not what was approved. Put the interceptor
+    last in the server's list, after what authenticates: whatever stands behind it may still change
+    the request.
 
     Args:
         guard: open for as long as the server runs.
         caller_of: says who calls; a coroutine's answer is awaited. None ends the call with
             UNAUTHENTICATED, and what it raises ends the call too.
-        method_of: maps gRPC's method names to those of the catalogue.
+        method_of: maps gRPC's method names to those of the catalogue; methods that share a name
+            there must do the same, because an approval of one runs the other.
     """
 
     def __init__(
