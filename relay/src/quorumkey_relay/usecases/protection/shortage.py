@@ -16,7 +16,7 @@ from quorumkey_relay.usecases.protection.votes import able_administrators
 if TYPE_CHECKING:
     from quorumkey_relay.domain.protection import Protection
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.store.writes import Commit, Write
+    from quorumkey_relay.store.writes import Commit
 
 ALARM: Final = "administrators_below_required"
 
@@ -41,8 +41,9 @@ class ShortageWatch:
     bell: Bell
 
     def heard(self, commit: Commit) -> None:
-        """Look again at whomever a commit concerns."""
-        for integrator_id in {one for write in commit for one in _integrators(write)}:
+        """Look again at whomever a commit concerns; most commits concern nobody."""
+        changes = [write for write in commit if isinstance(write, _CHANGES)]
+        for integrator_id in {one for change in changes for one in _integrators(change)}:
             protection = self.store.directory.protection(integrator_id)
             if protection is not None:
                 self._look_at(protection)
@@ -65,14 +66,15 @@ class ShortageWatch:
             self.bell.clear(ALARM, protection.integrator_id)
 
 
-def _integrators(write: Write) -> tuple[str, ...]:
-    """Return whose administrators a write may have made able or unable to approve."""
-    match write:
+_CHANGES: Final = (PutProtection, PutPairing, PutDevice)
+
+
+def _integrators(change: PutProtection | PutPairing | PutDevice) -> tuple[str, ...]:
+    """Return whose administrators a change may have made able or unable to approve."""
+    match change:
         case PutProtection(after=protection):
             return (protection.integrator_id,)
         case PutPairing(pairing=pairing):
             return (pairing.integrator_id,)
         case PutDevice(device=device):
             return tuple(device.pairings)
-        case _:
-            return ()
