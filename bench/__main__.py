@@ -25,6 +25,7 @@ from bench.fan_out import measure_fan_out
 from bench.load import connected
 from bench.mixed import measure_mixed
 from bench.people import Account, Phone, call
+from bench.protection import measure_protection
 from bench.pushing import measure_accepted, measure_stored, pushing
 from bench.reading import measure_reads
 from bench.report import Row
@@ -40,7 +41,7 @@ BUSY_LIMIT: Final = 0.85
 QUIET_SHARE: Final = 0.9
 
 #: What can be measured alone.
-PARTS: Final = ("attestation", "relay", "push")
+PARTS: Final = ("attestation", "relay", "push", "protection")
 
 _NULL_CALL: Final = call("POST", "/", b"{}")
 
@@ -93,6 +94,11 @@ class Bench:
             self.rows += await measure_mixed(relay, self._sizes)
         _progress("webhooks")
         self.rows += await measure_webhooks(self._folder, self._cores, self._sizes)
+
+    async def protect(self) -> None:
+        """Measure protected methods."""
+        _progress("protected methods")
+        self.rows += await measure_protection(self._folder, self._cores, self._sizes)
 
     async def _enrolled(self, account: Account) -> list[Phone]:
         _progress(f"enrolling {self._sizes.phones:,} devices")
@@ -165,6 +171,8 @@ def main() -> int:
                 runner.run(bench.run_relay())
             if given.only in (None, "push"):
                 runner.run(bench.push())
+            if given.only in (None, "protection"):
+                runner.run(bench.protect())
         if given.only in (None, "attestation"):
             bench.verify_evidence()
     finally:

@@ -37,6 +37,9 @@ class Sizes:
     paced_pushes: int
     mixed: int
     webhook_events: int
+    checks: int
+    claims: int
+    local_checks: int
 
 
 FULL: Final = Sizes(
@@ -61,6 +64,9 @@ FULL: Final = Sizes(
     paced_pushes=100,
     mixed=10,
     webhook_events=2_000,
+    checks=5_120,
+    claims=1_024,
+    local_checks=200_000,
 )
 
 QUICK: Final = Sizes(
@@ -85,6 +91,9 @@ QUICK: Final = Sizes(
     paced_pushes=10,
     mixed=2,
     webhook_events=40,
+    checks=64,
+    claims=16,
+    local_checks=5_000,
 )
 
 #: Devices that answer one request at the same instant; one more keeps it open until they have.

@@ -43,6 +43,13 @@ FIGURES = {
     ),
     ("request ended → webhook delivered", "/s"),
     ("request ended → webhook delivered", "core s/1,000"),
+    *(
+        (check, unit)
+        for check in ("check, unprotected", "check, CEL condition", "check that claims")
+        for unit in ("/s", "x echo")
+    ),
+    ("guard in process, unprotected", "/s"),
+    ("slowest hostile condition", "ms CPU"),
     ("ceiling of the load generator", "/s"),
     ("echo of a creation's body", "/s"),
     ("echo of a decision's body", "/s"),

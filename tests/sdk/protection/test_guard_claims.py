@@ -416,7 +416,7 @@ async def lied(relay: GateDouble, guard: Guard) -> ReceiptRefused:
     with pytest.raises(ReceiptRefused) as refused:
         await guard.run("KillProcess", ALICE, REQUEST, never)
     await until(lambda: len(relay.results) == 1)
-    assert ["error"] == [result for _, result in relay.results]
+    assert ["error"] == [told for _txid, told in relay.results]
     return refused.value
 
 
