@@ -71,6 +71,20 @@ async def test_b20_runs_once_when_approved(office: Office, method: str) -> None:
     assert await office.state(reply.txid) == "executed"
 
 
+@pytest.mark.parametrize("method", GOVERNING_METHODS)
+async def test_b20_no_service_asks_for_them(still: Office, method: str) -> None:
+    """A service cannot have the relay's own methods approved in the name of somebody."""
+    body: dict[str, object] = {
+        "method": method,
+        "caller": {"kind": "person", "id": "alice"},
+        "request": {"json": CHANGES[method]},
+        "claim_key": "claim-key-of-this-call",
+    }
+    answer = await still.house.post("/v1/protection/check", body)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("method", [*GOVERNING_METHODS, "RotateRoot"])
 async def test_b20_cannot_be_removed(still: Office, method: str) -> None:
     """What is always protected cannot be removed, and nobody is asked to approve that."""

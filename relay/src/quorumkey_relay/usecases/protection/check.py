@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import UnsetType
 
+from quorumkey_relay.domain.protection import GOVERNING_METHODS
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.domain.transactions import Caller
 from quorumkey_relay.usecases.protection.claims import claim_view
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.usecases.protection.commands import CheckBody
+    from quorumkey_relay.usecases.protection.evidence import RecentVotes
     from quorumkey_relay.usecases.protection.gate import Gate, Waiting
-    from quorumkey_relay.usecases.protection.transactions import TransactionViews
     from quorumkey_relay.usecases.protection.views import Verdict
     from quorumkey_relay.usecases.protection.watch import ProtectionWatch
+
+#: Or a service could have administrators approve, in somebody's name, what only the relay does.
+THE_RELAYS_OWN: Final = Refusal(
+    "invalid_request", "method: this is a method of the relay itself; call it at the relay."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,7 @@ class CheckCall:
     keys: RelayKeys
     watch: ProtectionWatch
     gate: Gate
-    views: TransactionViews
+    votes: RecentVotes
 
     async def __call__(self, *, integrator: Integrator, body: CheckBody) -> Verdict | Refusal:
         """Return whether the call may run, and under which claim; what is said is durable.
@@ -55,6 +61,8 @@ class CheckCall:
         check_method(body.method)
         check_caller(caller)
         check_claim_key(body.claim_key)
+        if body.method in GOVERNING_METHODS:
+            return THE_RELAYS_OWN
         protection = await self.watch.current(integrator.id)
         reason = passes(protection, body.method, caller.kind)
         if reason is not None:
@@ -78,7 +86,7 @@ class CheckCall:
 
     async def _view(self, outcome: Waiting | Running) -> WaitView | RunView:
         stored, now = outcome.stored, self.clock.now()
-        evidence = await self.views.evidence(stored)
+        evidence = await self.votes.of(stored)
         view = transaction_view(outcome.transaction, stored, evidence, now=now)
         if not isinstance(outcome, Running):
             return WaitView(view, outcome.revision)
