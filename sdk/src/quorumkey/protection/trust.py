@@ -109,6 +109,7 @@ class Roster:
                 raise ConfigurationError("The roster has an unknown member.")
             people = [_person(each) for each in fields.children("administrators")]
             required = fields.integer("required")
+            fields.raw("count_requestor")
             count_requestor = fields.flag("count_requestor")
         except (QuorumkeyError, ProtocolError) as error:
             raise ConfigurationError(f"The roster is not usable: {error}") from None
