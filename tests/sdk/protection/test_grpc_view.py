@@ -232,6 +232,35 @@ def test_depth_is_bounded_in_well_known_types(kind: str) -> None:
     assert message_view(message) is None
 
 
+def boxed(kind: str, depth: int) -> Message:
+    """So many messages inside each other, by lists, maps or ``Any``."""
+    message = Held() if kind == "anything" else Shapes()
+    for _ in range(depth):
+        if kind == "anything":
+            holder = Held()
+            holder.anything.Pack(message)  # type: ignore[attr-defined]  # made from a descriptor
+            message = holder
+        else:
+            message = Shapes(**{kind: {1: message} if kind == "counts" else [message]})
+    return message
+
+
+def levels(value: JsonValue) -> int:
+    """How many objects and lists stand inside each other."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max(map(levels, inner), default=0) + isinstance(value, dict | list)
+
+
+@pytest.mark.parametrize("kind", ["children", "counts", "anything"])
+def test_no_view_is_deeper_than_the_bound(kind: str) -> None:
+    """Up to some depth there is a view within the bound, and beyond it there is none."""
+    views = [message_view(boxed(kind, depth)) for depth in range(MAX_VIEW_DEPTH)]
+    shown = [view for view in views if view is not None]
+
+    assert MAX_VIEW_DEPTH - 2 <= max(map(levels, shown)) <= MAX_VIEW_DEPTH
+    assert [None] * (len(views) - len(shown)) == views[len(shown) :]
+
+
 @pytest.mark.parametrize(
     "message",
     [
