@@ -37,6 +37,14 @@ def _nested(depth: int) -> JsonValue:
     return value
 
 
+def _copies(value: JsonValue, length: int) -> list[JsonValue]:
+    return [value] * length
+
+
+def _zeros(length: int) -> list[JsonValue]:
+    return _copies(0, length)
+
+
 def _text(size: int) -> str:
     return "".join(random.Random(size).choice("ab") for _ in range(size))  # noqa: S311 - no secret
 
@@ -45,20 +53,21 @@ _TEXTS: Final[tuple[Call, ...]] = tuple(
     {"s": _text(size), "t": "b"} for size in (2_000, _MIDDLE, LARGE)
 )
 _LISTS: Final[tuple[Call, ...]] = tuple(
-    {"l": [0] * (size // 3), "m": [1]} for size in (2_000, _MIDDLE, LARGE)
+    {"l": _zeros(size // 3), "m": _zeros(1)} for size in (2_000, _MIDDLE, LARGE)
 )
 _BOTH: Final[tuple[Call, ...]] = tuple(
-    {"l": [0] * (size // 6), "m": [0] * (size // 6), "s": "a" * (size // 3), "t": "a" * 9 + "b"}
+    {"l": _zeros(size // 6), "m": _zeros(size // 6), "s": "a" * (size // 3), "t": "a" * 9 + "b"}
     for size in (2_000, _MIDDLE, LARGE)
 )
+_OBJECT: Final[JsonValue] = {"a": [1, {}]}
 _OBJECTS: Final[tuple[Call, ...]] = tuple(
-    {"l": [{"a": [1, {}]}] * (size // 30)} for size in (_MIDDLE, LARGE)
+    {"l": _copies(_OBJECT, size // 30)} for size in (_MIDDLE, LARGE)
 )
 
 HOSTILE: Final = (
     # what a text is made of
     Hostile("10 MB as a request", "request.s == 'x'", ({"s": "x" * 10_000_000},)),
-    Hostile("10 MB as a list", "request.l == []", ({"l": [0] * 5_000_000},)),
+    Hostile("10 MB as a list", "request.l == []", ({"l": _zeros(5_000_000)},)),
     Hostile(
         "a text doubled in a loop",
         "[request.s].map(x, x + x + x + x)[0] == ''",

@@ -1,4 +1,4 @@
-"""The preset ``workshop``: exactly the methods and conditions of the behaviours B20, B21 and B23."""
+"""The preset ``workshop``: exactly the methods and conditions of B20, B21 and B23."""
 
 from __future__ import annotations
 
