@@ -127,8 +127,9 @@ def test_a_roster_needs_persons() -> None:
 )
 def test_a_method_that_cannot_be_declared(members: dict[str, Any], said: str) -> None:
     """A declaration that makes no sense is refused where it stands."""
+    every: dict[str, Any] = {"name": "KillProcess", **members}
     with pytest.raises(ConfigurationError, match=said):
-        Method(**{"name": "KillProcess", **members})
+        Method(**every)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +144,9 @@ def test_a_method_that_cannot_be_declared(members: dict[str, Any], said: str) ->
 )
 def test_a_caller_that_is_none(members: dict[str, Any], said: str) -> None:
     """A caller whom approvers could not be shown is refused."""
+    every: dict[str, Any] = {"kind": "person", "id": "alice", **members}
     with pytest.raises(ConfigurationError, match=said):
-        Caller(**{"kind": "person", "id": "alice", **members})
+        Caller(**every)
 
 
 def test_a_catalogue_names_each_method_once() -> None:
