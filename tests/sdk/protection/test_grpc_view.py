@@ -232,11 +232,31 @@ def test_depth_is_bounded_in_well_known_types(kind: str) -> None:
     assert message_view(message) is None
 
 
+def test_a_message_with_a_list_in_the_last_level_is_too_deep() -> None:
+    """A list counts as a level of its own, also one that is empty."""
+    assert message_view(nested(MAX_VIEW_DEPTH)) is None
+
+
+def test_a_request_is_always_an_object() -> None:
+    """A structure is its members then, an ``Any`` its type and value, a wrapper its field."""
+    structure, wrapped = held(structure={"a": 1}), held(wrapped="5", at="2026-04-01T12:00:00Z")
+    anything = AnyMessage()
+    anything.Pack(wrapped.at)  # type: ignore[attr-defined]  # made from a descriptor
+
+    assert {"a": 1} == message_view(structure.structure)  # type: ignore[attr-defined]  # as above
+    assert {"value": 5} == message_view(wrapped.wrapped)  # type: ignore[attr-defined]  # as above
+    assert {
+        "@type": "type.googleapis.com/google.protobuf.Timestamp",
+        "value": "2026-04-01T12:00:00Z",
+    } == message_view(anything)
+
+
 def boxed(kind: str, depth: int) -> Message:
     """So many messages inside each other, by lists, maps or ``Any``."""
-    message = Held() if kind == "anything" else Shapes()
+    by_any = kind.startswith("any")
+    message = Held() if by_any else Shapes()
     for _ in range(depth):
-        if kind == "anything":
+        if by_any:
             holder = Held()
             holder.anything.Pack(message)  # type: ignore[attr-defined]  # made from a descriptor
             message = holder
@@ -251,10 +271,13 @@ def levels(value: JsonValue) -> int:
     return max(map(levels, inner), default=0) + isinstance(value, dict | list)
 
 
-@pytest.mark.parametrize("kind", ["children", "counts", "anything"])
+@pytest.mark.parametrize("kind", ["children", "counts", "anything", "any-first"])
 def test_no_view_is_deeper_than_the_bound(kind: str) -> None:
     """Up to some depth there is a view within the bound, and beyond it there is none."""
-    views = [message_view(boxed(kind, depth)) for depth in range(MAX_VIEW_DEPTH)]
+    messages = [boxed(kind, depth) for depth in range(MAX_VIEW_DEPTH)]
+    if kind == "any-first":
+        messages = [message.anything for message in messages[1:]]  # type: ignore[attr-defined]  # as above
+    views = [message_view(message) for message in messages]
     shown = [view for view in views if view is not None]
 
     assert MAX_VIEW_DEPTH - 2 <= max(map(levels, shown)) <= MAX_VIEW_DEPTH

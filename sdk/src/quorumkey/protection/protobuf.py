@@ -13,6 +13,7 @@ protobuf: names are those of the ``.proto`` file, and nothing is left out that h
   with commas between them; a wrapper is its value; ``Struct``, ``Value`` and ``ListValue`` are
   what they hold; ``Any`` is ``{"@type": …, "value": …}``, with a view or with base64
 - unknown fields are in the bytes and not in the view
+- the whole view is an object: where the request itself is one of these and no object, its fields
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def protobuf_message(message: Message) -> ProtobufMessage:
 def message_view(message: Message) -> dict[str, JsonValue] | None:
     """Return a message as plain JSON; None where that is too deep or larger than 64 KiB."""
     try:
-        view = _View().fields(message, MAX_VIEW_DEPTH)
+        view = _View().message(message, MAX_VIEW_DEPTH)
+        if not isinstance(view, dict):  # a request is an object, so a wrapper shows its field
+            view = _View().fields(message, MAX_VIEW_DEPTH)
         return view if len(dumps(view)) <= MAX_REQUEST_VIEW_BYTES else None
     except (_TooMuchError, ProtocolError):
         return None
