@@ -10,6 +10,7 @@ from quorumkey_relay.usecases.protection.actor import PersonOf
 from quorumkey_relay.usecases.protection.catalog import ProtectionCases
 from quorumkey_relay.usecases.protection.check import CheckCall
 from quorumkey_relay.usecases.protection.claims import ClaimRequest, ReadClaim, SettleCall
+from quorumkey_relay.usecases.protection.evidence import RecentVotes
 from quorumkey_relay.usecases.protection.expire import TransactionSweeper
 from quorumkey_relay.usecases.protection.gate import Gate
 from quorumkey_relay.usecases.protection.govern import Govern, Governor
@@ -61,7 +62,8 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
 ) -> ProtectionParts:
     """Put the parts together, and have them hear what becomes durable and what others change."""
     watch = ProtectionWatch(store)
-    views = TransactionViews(store=store, clock=clock)
+    recent = RecentVotes(store)
+    views = TransactionViews(store=store, clock=clock, votes=recent)
     gate = Gate(
         store=store,
         clock=clock,
@@ -84,7 +86,7 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
         govern=govern,
         register_catalogue=RegisterCatalogue(store=store, clock=clock, mint=mint),
         snapshot=ReadSnapshot(watch=watch),
-        check=CheckCall(clock=clock, keys=keys, watch=watch, gate=gate, views=views),
+        check=CheckCall(clock=clock, keys=keys, watch=watch, gate=gate, votes=recent),
         claim_request=ClaimRequest(store=store, clock=clock, mint=mint),
         settle=SettleCall(store=store, clock=clock, mint=mint, keys=keys),
         read_claim=ReadClaim(store=store, clock=clock),
@@ -97,5 +99,6 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
     sweeper.watch_all()
     store.subscribe(sweeper.heard)
     store.subscribe(watch.heard)
+    store.subscribe(recent.heard)
     store.subscribe_changes(watch.changed)
     return ProtectionParts(cases=cases, watch=watch, sweeper=sweeper)

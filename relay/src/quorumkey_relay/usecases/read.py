@@ -13,7 +13,7 @@ from quorumkey_relay.domain.model import Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.usecases.advance import advance
-from quorumkey_relay.usecases.render import request_from, request_of
+from quorumkey_relay.usecases.render import encode, request_from, request_of
 from quorumkey_relay.usecases.views import (
     DeliveriesView,
     DeliveryCountsView,
@@ -196,7 +196,8 @@ def receipt_of(stored: Stored, evidence: Sequence[Evidence], *, keys: RelayKeys,
         request=stored.document,
         decisions=tuple(first[group] for group in stored.state.satisfied) if first else (),
     )
-    return sign(Kind.RECEIPT, receipt.encode(), keys.current(now)).encode()
+    envelope = sign(Kind.RECEIPT, encode(receipt.to_json()), keys.current(now))
+    return encode(envelope.to_json())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.domain.transactions import Transaction
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.records import Evidence, Stored
+    from quorumkey_relay.usecases.protection.evidence import RecentVotes
 
 Act = Literal["approve", "reject", "cancel"]
 
@@ -45,6 +46,7 @@ class TransactionViews:
 
     store: Store
     clock: Clock
+    votes: RecentVotes
 
     async def of(
         self, transaction: Transaction, *, person: str | None = None
@@ -56,15 +58,9 @@ class TransactionViews:
         stored = await self.store.load(transaction.request_id)
         if stored is None:
             return None
-        evidence = await self.evidence(stored)
+        evidence = await self.votes.of(stored)
         await self.store.settled()
         return transaction_view(transaction, stored, evidence, now=self.clock.now(), person=person)
-
-    async def evidence(self, stored: Stored) -> Sequence[Evidence]:
-        """Return the decisions on a request; there is nothing to read where nobody has decided."""
-        if not stored.state.ballots:
-            return ()
-        return await self.store.evidence(stored.terms.request_id)
 
 
 def transaction_view(
