@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.relay.api.harness import NO_SUCH_ID, OTHER_API_KEY, ok
 
+from quorumkey_relay.usecases.protection import govern_requests
+
 if TYPE_CHECKING:
     from tests.relay.protection.rpc_office import Office
 
@@ -116,6 +118,38 @@ async def test_b28_newest_first_in_pages(office: Office) -> None:
         cursor = said["next_cursor"]
 
     assert pages == [made[:2:-1], [made[2], made[1]], [made[0]]]
+
+
+async def test_b28_others_calls_are_passed_over(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sees few calls gets to them in pages that may be empty, and loses none."""
+    monkeypatch.setattr(govern_requests, "MAX_LOOKED_THROUGH", 3)
+    await office.person("dave")
+    await office.enable()
+    own = [await service_call(office, "dave")]
+    for number in range(7):
+        await office.gated(CREATE, {"name": f"key {number}"})
+    pages: list[list[str]] = []
+    cursor = ""
+    while not pages or cursor:
+        said = (await office.call(LIST, {"cursor": cursor}, by="dave")).said
+        pages.append([request["txid"] for request in said["requests"]])
+        cursor = said["next_cursor"]
+
+    assert pages == [[], [], own]
+
+
+async def test_b28_more_than_one_reading(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is filled by as many readings of the store as it takes."""
+    monkeypatch.setattr(govern_requests, "MAX_LIST_LIMIT", 2)
+    await office.person("dave")
+    await office.enable()
+    first = await service_call(office, "dave")
+    for number in range(3):
+        await office.gated(CREATE, {"name": f"key {number}"})
+
+    assert list(await listed(office, "dave", limit=2)) == [first]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -9,7 +11,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from msgspec import Struct, UnsetType
 from msgspec.structs import fields
-from tests.relay.protection.rpc_messages import SERVICE, method_of, service
+from tests.relay.protection.rpc_messages import PROTO_DIR, SERVICE, method_of, service
 
 from quorumkey_relay.api.rpc import SERVICE_PREFIX
 from quorumkey_relay.api.rpc_routes import RPC_ROUTES
@@ -25,6 +27,8 @@ from quorumkey_relay.usecases.protection import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from google.protobuf.descriptor import Descriptor
 
 #: What each method takes and answers.
@@ -149,3 +153,17 @@ def test_fields_with_presence() -> None:
     }
 
     assert optional == unset
+
+
+def test_python_code_beside_the_sdk(tmp_path: Path) -> None:
+    """Code that protoc writes for Python can be imported where the SDK is installed."""
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--python_out={tmp_path}"]
+    subprocess.run(
+        [*command, f"--proto_path={PROTO_DIR / 'quorumkey'}", "mpa/v1/mpa.proto"], check=True
+    )
+    program = "import quorumkey; from mpa.v1 import mpa_pb2; print(mpa_pb2.DESCRIPTOR.package)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+
+    assert said.stdout == "quorumkey.mpa.v1\n"

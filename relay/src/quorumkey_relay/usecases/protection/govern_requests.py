@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.protection.transactions import TransactionViews
 
 #: How many transactions are looked through for one page of those that an approver may see.
-MAX_LOOKED_THROUGH: Final = 1_000
+MAX_LOOKED_THROUGH: Final = 200
 
 Choice = Literal["approve", "reject", "cancel"]
 
