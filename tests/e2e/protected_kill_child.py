@@ -24,7 +24,7 @@ from tests.relay.protection.workshop import TAGGED, Workshop, workshop
 from tests.relay.simulator import ACME, granted
 
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.domain.transactions import Caller
+from quorumkey_relay.domain.transactions import RESULT_WITHIN_SECONDS, Caller
 from quorumkey_relay.store.sqlite import schema
 from quorumkey_relay.store.sqlite import store as store_module
 from quorumkey_relay.usecases.protection.actor import Actor
@@ -129,10 +129,10 @@ class Journal:
 # What the clients do; each goes on from whatever it was answered before.
 
 
-async def approve(shop: Workshop, journal: Journal, txid: str) -> None:
+async def approve(shop: Workshop, journal: Journal, txid: str, by: str = "bob") -> None:
     """Another administrator approves."""
     journal.write("wait", txid=txid)
-    await granted(shop.vote("bob", txid))
+    await granted(shop.vote(by, txid))
     journal.write("approved", txid=txid)
 
 
@@ -170,6 +170,34 @@ async def settle(shop: Workshop, journal: Journal, claim_id: str) -> None:
     use = shop.sim.use.protection
     await granted(use.settle(integrator_id=ACME.id, claim_id=claim_id, body=ResultBody("ok")))
     journal.write("settled", claim_id=claim_id)
+
+
+async def losing(shop: Workshop, journal: Journal) -> None:
+    """The approver loses the role before the call runs, so somebody else has to approve."""
+    body = shop.body(request=TAGGED, key=CLAIM_KEY)
+    run = journal.last("run")
+    if run is None:
+        verdict = await granted(shop.check(body))
+        if isinstance(verdict, WaitView) and shop.protection.is_administrator("bob"):
+            await approve(shop, journal, verdict.transaction.txid)
+            await shop.dismiss("bob")
+            verdict = await granted(shop.check(body))
+        if isinstance(verdict, WaitView):
+            await approve(shop, journal, verdict.transaction.txid, "carol")
+            verdict = await granted(shop.check(body))
+        assert isinstance(verdict, RunView), verdict
+        run = ran(journal, verdict.claim)
+    if journal.last("settled") is None:
+        await settle(shop, journal, run["claim_id"])
+
+
+async def silent(shop: Workshop, journal: Journal) -> None:
+    """A service runs a protected call and never says what became of it."""
+    if journal.last("run") is None:
+        await claimed_call(shop, journal)
+    shop.sim.clock.advance(RESULT_WITHIN_SECONDS)
+    await shop.sim.relay.protection.sweeper.sweep()
+    journal.write("unknown")
 
 
 async def governing(shop: Workshop, journal: Journal) -> None:
@@ -213,6 +241,8 @@ async def integrator(shop: Workshop, journal: Journal) -> None:
 
 CLIENTS: Final[dict[str, Callable[[Workshop, Journal], Awaitable[None]]]] = {
     "service": service,
+    "losing": losing,
+    "silent": silent,
     "governing": governing,
     "integrator": integrator,
 }

@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.sqlite.reader import Reader
 
 ROOT = Path(__file__).parents[2]
+STATES = {
+    TransactionState.REQUESTED,
+    TransactionState.APPROVED,
+    TransactionState.CLAIMED,
+    TransactionState.EXECUTED,
+    TransactionState.INDETERMINATE,
+    TransactionState.LAPSED,
+}
 #: A client makes four commits; each is at least three operations, with a boundary on either side.
 AT_LEAST = 4 * 3 * 2
 
@@ -129,25 +137,32 @@ class Found:
 
     def _judge(self, transaction: Transaction, stored: Stored) -> None:
         txid, claim = transaction.request_id, transaction.claim
-        assert None is transaction.withdrawal
+        result = None if claim is None else claim.result
+        lapsed = transaction.withdrawal is not None
         assert claim == self.claims.get(txid)
-        state = state_at(transaction, stored.terms, stored.state, START)
-        # What is not claimed can still be; what has its result is over.
-        assert (txid in self.open) == (claim is None or claim.result is None)
-        assert state in {
-            TransactionState.REQUESTED,
-            TransactionState.APPROVED,
-            TransactionState.CLAIMED,
-            TransactionState.EXECUTED,
+        assert state_at(transaction, stored.terms, stored.state, START) in STATES
+        # What is not claimed can still be, unless its votes were lost; with a result it is over.
+        assert (txid in self.open) == (result is None and not lapsed)
+        assert not (lapsed and claim is not None)
+        told = {
+            "requested": 1,
+            "approved": len(stored.state.ballots),
+            "claimed": int(claim is not None),
+            "executed": int(result == "ok"),
+            "indeterminate": int(result == "indeterminate"),
+            "lapsed": int(lapsed),
         }
-        assert 1 == self.audited[txid, "requested"]
-        assert len(stored.state.ballots) == self.audited[txid, "approved"]
-        assert int(claim is not None) == self.audited[txid, "claimed"]
-        assert int(claim is not None and claim.result == "ok") == self.audited[txid, "executed"]
+        assert told == {kind: self.audited[txid, kind] for kind in told}
+        if lapsed:
+            # The call waits anew since the same commit.
+            assert [txid] != [
+                one.request_id
+                for one in self.transactions.values()
+                if one.match_key == transaction.match_key
+            ]
         if transaction.executor == "builtin":
             # The effect, its claim and its result are there together, or none of them is.
-            assert (claim is not None) == (self.required == RAISED)
-            assert (claim is not None) == (state is TransactionState.EXECUTED)
+            assert (claim is not None) == (self.required == RAISED) == (result == "ok")
 
     def holds(self, journal: Journal) -> None:
         """What the client was answered is there."""
@@ -161,6 +176,8 @@ class Found:
                     assert one["claim_id"] == self.claims[one["txid"]].claim_id
                 case "settled":
                     assert "ok" in {claim.result for claim in self.claims.values()}
+                case "unknown":
+                    assert "indeterminate" in {claim.result for claim in self.claims.values()}
                 case _:
                     assert self.required == RAISED
 
@@ -169,17 +186,27 @@ def finished(client: str, found: Found, journal: Journal) -> None:
     """The client has what it wanted, once: one approval, one claim on it, one result."""
     ran = {one["claim_id"] for one in journal.read() if one["said"] == "run"}
     (claim,) = found.claims.values()
-    assert "ok" == claim.result
+    assert ("indeterminate" if client == "silent" else "ok") == claim.result
     assert (set() if client == "governing" else {claim.claim_id}) == ran
+    others = set(found.requests) - {claim.request_id}
     match client:
         case "service":
             again = journal.last("again")
             assert again is not None
-            assert {claim.request_id, again["txid"]} == set(found.requests)
-        case "governing":
-            assert [claim.request_id] == list(found.requests)
-        case _:
+            assert {again["txid"]} == others
+        case "losing":
+            assert others <= {found_lapsed(found)}
+        case "integrator":
+            # It has no key by which it could ask for its request again, so it asks for another.
             assert "integrator" == claim.executor
+        case _:
+            assert set() == others
+
+
+def found_lapsed(found: Found) -> str | None:
+    """The transaction whose votes were lost."""
+    lapsed = [one.request_id for one in found.transactions.values() if one.withdrawal is not None]
+    return lapsed[0] if lapsed else None
 
 
 def judged(folder: Path) -> Found:
