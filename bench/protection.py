@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench import servers
 from bench.hostile import HOSTILE, Hostile
@@ -52,6 +52,7 @@ _SETTINGS: Final = {
     "QUORUMKEY_RELAY_MAX_PENDING_PER_DEVICE": "100000",
 }
 _MS: Final = 1e3
+_US: Final = 1e6
 _CHUNK: Final = 5_000
 _HOSTILE_ROUNDS: Final = 3
 
@@ -66,17 +67,24 @@ async def measure_protection(folder: Path, cores: Cores, sizes: Sizes) -> list[R
         asking = await stack.enter_async_context(connected(relay.port))
         echo = await stack.enter_async_context(connected(baseline.port))
         phones = await _set_up(data_dir, account, asking, relay)
-        gated = Gated(account, phones[1], asking, echo)
+        gated = Gated(account, phones[1], Target(relay, asking), Target(baseline, echo))
         rows = await gated.measure(sizes)
         rows.append(await _in_process(relay, account, sizes))
     rows.append(_hostile(sizes))
     return rows
 
 
+class Target(NamedTuple):
+    """A server, and the connections to it."""
+
+    server: Server
+    load: Load
+
+
 class Gated:
     """The rounds of questions; each alternates between the kinds of them and their echoes."""
 
-    def __init__(self, account: Account, phone: Phone, relay: Load, echo: Load) -> None:
+    def __init__(self, account: Account, phone: Phone, relay: Target, echo: Target) -> None:
         """Ask this relay, and have this phone approve."""
         self._account = account
         self._phone = phone
@@ -97,19 +105,25 @@ class Gated:
             conditional = [self._check(CONDITIONAL, rule) for _ in range(sizes.checks)]
             claims = await self._approved(sizes.claims)
             kinds = (
-                ("unprotected", free, "proceed", sizes.echoes),
-                ("condition", conditional, "proceed", sizes.echoes),
-                ("claim", claims, "run", sizes.echoes),
+                ("unprotected", free, "proceed"),
+                ("condition", conditional, "proceed"),
+                ("claim", claims, "run"),
             )
             start = number % len(kinds)
-            for name, calls, verdict, echoes in (*kinds[start:], *kinds[:start]):
-                burst = await self._echo.run(redirected(calls, "/echo") * echoes)
-                burst.succeeded()
-                self._figures.add(f"{name} echo", burst.rate)
-                burst = await self._relay.run(calls)
-                _all(burst.succeeded(), verdict)
-                self._figures.add(name, burst.rate)
+            for name, calls, verdict in (*kinds[start:], *kinds[:start]):
+                echoed = redirected(calls, "/echo") * sizes.echoes
+                await self._timed(f"{name} echo", self._echo, echoed)
+                _all(await self._timed(name, self._relay, calls), verdict)
         return self._rows(sizes)
+
+    async def _timed(self, name: str, target: Target, calls: Sequence[bytes]) -> list[bytes]:
+        """Send the calls and take the figures."""
+        spent = target.server.cpu_seconds()
+        burst = await target.load.run(calls)
+        spent = target.server.cpu_seconds() - spent
+        self._figures.add(name, burst.rate)
+        self._figures.add(f"{name} cpu", spent / len(calls) * _US)
+        return burst.succeeded()
 
     def _rows(self, sizes: Sizes) -> list[Row]:
         rows: list[Row] = []
@@ -123,6 +137,9 @@ class Gated:
             shares = self._figures.ratios(name, f"{name} echo")
             rows.append(Row(label, "/s", rates, samples))
             rows.append(Row(label, "x echo", shares, samples, at_least(bound)))
+            rows.append(Row(label, "µs", self._figures.rounds(f"{name} cpu"), samples))
+            echoed = self._figures.rounds(f"{name} echo cpu")
+            rows.append(Row(f"echo of: {label}", "µs", echoed, samples))
         return rows
 
     def _check(self, method: str, request: Mapping[str, object]) -> bytes:
@@ -139,13 +156,13 @@ class Gated:
     async def _approved(self, count: int) -> list[bytes]:
         """Have so many calls approved; return the calls that will claim them."""
         requests = [{"tag": "staging", "number": self._made + n} for n in range(count)]
-        opened = await self._relay.run([self._check(ALWAYS, request) for request in requests])
+        opened = await self._relay.load.run([self._check(ALWAYS, request) for request in requests])
         waiting = [json.loads(answer) for answer in opened.succeeded()]
-        read = await self._relay.run(
+        read = await self._relay.load.run(
             [self._account.reads(each["transaction"]["txid"]) for each in waiting]
         )
         asked = map(Asked.read, read.succeeded())
-        (await self._relay.run([self._phone.approval(each) for each in asked])).succeeded()
+        (await self._relay.load.run([self._phone.approval(each) for each in asked])).succeeded()
         return [self._check(ALWAYS, request) for request in requests]
 
 

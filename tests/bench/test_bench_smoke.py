@@ -46,7 +46,11 @@ FIGURES = {
     *(
         (check, unit)
         for check in ("check, unprotected", "check, CEL condition", "check that claims")
-        for unit in ("/s", "x echo")
+        for unit in ("/s", "x echo", "µs")
+    ),
+    *(
+        (f"echo of: {check}", "µs")
+        for check in ("check, unprotected", "check, CEL condition", "check that claims")
     ),
     ("guard in process, unprotected", "/s"),
     ("slowest hostile condition", "ms CPU"),
