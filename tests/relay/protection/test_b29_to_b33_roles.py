@@ -159,6 +159,14 @@ async def test_b30_condition_and_text_are_frozen(tmp_path: Path) -> None:
 
 
 async def _revoked(council: Council) -> None:
+    relay = council.sim.relay
+    known = relay.store.directory.device(council.devices["bob"].fingerprint)
+    assert known is not None
+    SqliteBackend(relay.settings.data_dir).revoke(known, at=relay.clock.now())
+    await relay.follow_changes()
+
+
+async def _unpaired(council: Council) -> None:
     await council.sim.unpair(council.devices["bob"])
 
 
@@ -166,7 +174,11 @@ async def _dismissed(council: Council) -> None:
     await council.appoint("alice", "carol", "dora")
 
 
-LOSSES = {"device revoked": _revoked, "role withdrawn": _dismissed}
+LOSSES = {
+    "device revoked": _revoked,
+    "device unpaired": _unpaired,
+    "role withdrawn": _dismissed,
+}
 
 
 @pytest.mark.parametrize("loss", LOSSES)
