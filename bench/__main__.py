@@ -21,6 +21,7 @@ import uvloop
 
 from bench import attestation, durability, machine, one_thread, report, servers
 from bench.challenges import measure_idle, measure_pace
+from bench.conditions import measure_conditions
 from bench.fan_out import measure_fan_out
 from bench.load import connected
 from bench.mixed import measure_mixed
@@ -99,6 +100,10 @@ class Bench:
         """Measure protected methods."""
         _progress("protected methods")
         self.rows += await measure_protection(self._folder, self._cores, self._sizes)
+        _progress("conditions")
+        self.rows += measure_conditions(
+            rounds=self._sizes.rounds, calls=self._sizes.conditions_evaluated
+        )
 
     async def _enrolled(self, account: Account) -> list[Phone]:
         _progress(f"enrolling {self._sizes.phones:,} devices")

@@ -40,6 +40,7 @@ class Sizes:
     checks: int
     claims: int
     local_checks: int
+    conditions_evaluated: int
 
 
 FULL: Final = Sizes(
@@ -67,6 +68,7 @@ FULL: Final = Sizes(
     checks=5_120,
     claims=1_024,
     local_checks=200_000,
+    conditions_evaluated=20_000,
 )
 
 QUICK: Final = Sizes(
@@ -94,6 +96,7 @@ QUICK: Final = Sizes(
     checks=64,
     claims=16,
     local_checks=5_000,
+    conditions_evaluated=100,
 )
 
 #: Devices that answer one request at the same instant; one more keeps it open until they have.
