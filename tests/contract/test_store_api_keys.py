@@ -58,3 +58,17 @@ async def test_a_revoked_key_stays_so(backend: Backend) -> None:
         found = store.directory.api_key(key.digest)
 
     assert replace(key, name="second", revoked_at=START) == found
+
+
+async def test_a_key_on_its_way(backend: Backend) -> None:
+    """A key that is not on the disk yet stays known while others' changes are followed."""
+    key, others = api_key("one"), api_key("two")
+    async with backend.open() as store:
+        await furnish(store)
+        backend.administer(PutApiKey(others))
+        made = store.commit((PutApiKey(key),))
+        backend.follow(store)
+        found = store.directory.api_key(key.digest), store.directory.api_key(others.digest)
+        await made
+
+    assert (key, others) == found

@@ -19,7 +19,10 @@ def take_change(  # noqa: C901 - one case a kind of change
             found = {integrator.id: integrator for integrator in reader.integrators()}
             directory.integrators = found
         case "api_key":
-            directory.api_keys = {known.digest: known for known in reader.api_keys()}
+            # No other: one that this process has made may still be on its way to the disk.
+            directory.api_keys |= {
+                known.digest: known for known in reader.api_keys() if known.key_id == key
+            }
         case "pairing":
             if (pairing := reader.pairing(key)) is not None:
                 directory.put_pairing(pairing)
