@@ -140,3 +140,28 @@ def test_another_caller_cannot_use_an_approval(town: Town, server: str) -> None:
 
     assert (WAITS, True) == (status, txid != other)
     assert grpc.StatusCode.OK == ran
+
+
+def test_parallel_reissues_run_once(town: Town, server: str) -> None:
+    """Of eight identical calls at once one runs, and the others wait under one new transaction."""
+
+    async def inside() -> list[str]:
+        async with aio.insecure_channel(server) as channel:
+            stub = workshop_pb2_grpc.WorkshopStub(channel)
+            request = workshop_pb2.KillProcessOnHostsWithTagRequest(tag="office", process="miner")
+            metadata = (("authorization", "Bearer token-of-alice"),)
+            calls = [stub.KillProcessOnHostsWithTag(request, metadata=metadata) for _ in range(8)]
+            trailers = [dict(await call.trailing_metadata()) for call in calls]
+            assert {await call.code() for call in calls} <= {grpc.StatusCode.OK, WAITS}
+        return [str(one.get("x-mpa-txid", "ran")) for one in trailers]
+
+    (first,) = set(asyncio.run(inside()))
+    town.mpa("bob", "approve", first, "--yes")
+    outcomes = asyncio.run(inside())
+    second = set(outcomes) - {"ran"}
+    for txid in second:
+        town.mpa("alice", "cancel", txid, "--yes")
+
+    assert 1 == outcomes.count("ran")
+    assert 1 == len(second)
+    assert first not in second
