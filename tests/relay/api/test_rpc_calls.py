@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from tests.relay.simulator import START
 
 from quorumkey.errors import ERRORS
 from quorumkey_relay.api.rpc import CONNECT_CODES, refuse
+from quorumkey_relay.api.rpc_routes import RPC_ROUTES
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.principals import ApiKey
 from quorumkey_relay.store.writes import PutApiKey
@@ -89,6 +91,7 @@ def error(answer: httpx2.Response) -> tuple[int, str, str]:
     assert document["message"].endswith((".", "add."))
     assert answer.headers["content-type"] == JSON
     assert answer.headers["x-request-id"]
+    assert answer.headers["x-quorumkey-error"] in ERRORS
     assert answer.headers["cache-control"] == "no-store"
     return answer.status_code, str(document["code"]), str(document["message"])
 
@@ -308,6 +311,31 @@ def test_gated_calls_carry_their_transaction() -> None:
 
     assert gated[b"x-mpa-txid"] == NO_SUCH_ID.encode()
     assert b"x-mpa-txid" not in dict(refuse(Refusal("not_found", "No.")).headers)
+
+
+async def test_nothing_makes_it_fail(governed: House) -> None:
+    """Whatever bytes come, compressed or not, by any method: an answer, and never a failure."""
+    chance = Random(20_261_121)  # noqa: S311 - the same calls every time
+    bodies = [
+        b'{"enabled":true,"required":3}',
+        b'{"method":"CreateRule","condition":"request.tag == \\"global\\""}',
+        b'{"keyId":"0190a000-0000-7000-8000-00000000beef","revoke":true}',
+        b'{"txid":"x","decision":"approve","envelope":{"signatures":[{"webauthn":{}}]}}',
+    ]
+    statuses: set[int] = set()
+    for _ in range(400):
+        body = bytearray(chance.choice(bodies))
+        for _ in range(chance.randrange(4)):
+            body[chance.randrange(len(body))] = chance.choice(b'{}[]",:0-1eEtn\\ \xff')
+        sent, headers = bytes(body), {"content-encoding": "identity"}
+        if chance.random() < 0.3:
+            sent, headers = gzip.compress(sent), {"content-encoding": "gzip"}
+        route = chance.choice(RPC_ROUTES)
+        answer = await post(governed, route.path, sent, headers=headers)
+        statuses.add(answer.status_code)
+
+    assert statuses <= {200, 400, 403, 404}
+    assert {200, 400} <= statuses
 
 
 async def test_limits(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def refuse(refusal: Refusal, headers: Headers = ()) -> Answer:
     """Return a refusal as Connect writes it; of a gated call with its transaction in a header."""
     code = CONNECT_CODES[refusal.code]
     status = ERRORS[refusal.code].status if refusal.code in _KEEP_STATUS else _STATUS[code]
-    more = [(ERROR_HEADER, refusal.code.encode()), *headers, *retry_headers(refusal)]
+    more = [*headers, *retry_headers(refusal)]
     txid = (refusal.details or {}).get("txid")
     if isinstance(txid, str):
         more.append((_TXID_HEADER, txid.encode()))
@@ -177,4 +177,5 @@ CONNECT: Final = Dialect(read_message, refuse)
 
 def _error(status: int, code: str, refusal: Refusal, headers: Headers) -> Answer:
     body = msgspec.json.encode(ConnectError(code, refusal.message))
-    return Answer(status, body, (*JSON_HEADERS, *headers), refusal.code)
+    own_code = (ERROR_HEADER, refusal.code.encode())
+    return Answer(status, body, (*JSON_HEADERS, own_code, *headers), refusal.code)
