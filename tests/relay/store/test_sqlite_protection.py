@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import sqlite3
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +14,7 @@ from tests.contract.backends import SqliteBackend
 from tests.contract.material import device, event, fingerprint, furnish, pairing, request
 from tests.contract.protection_material import (
     approved,
+    changed,
     claim,
     opened,
     protection,
@@ -32,13 +35,36 @@ from quorumkey_relay.store.writes import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from quorumkey_relay.domain.transactions import Claim, Transaction
+    from quorumkey_relay.store.protocol import Store
 
 pytestmark = pytest.mark.anyio
 
-CALL = hashlib.sha256(b"a call").digest()
+ROOT = Path(__file__).parents[3]
+
+CHANGES = 40
+#: Another process that names administrators, each on what it has just read.
+RIVAL = """
+import pathlib, sys
+from tests.contract.protection_material import changed
+from tests.relay.simulator import ACME
+from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.store.protocol import Conflict
+from quorumkey_relay.store.sqlite import AdminStore
+from quorumkey_relay.store.writes import PutProtection
+folder = pathlib.Path(sys.argv[1])
+with AdminStore(folder, vault=Vault.open_in(folder)) as admin:
+    print("ready", flush=True)
+    for number in range(int(sys.argv[2])):
+        while True:
+            known = admin.read.protection.protection(ACME.id)
+            after = changed(known, *known.administrators, f"rival-{number}")
+            try:
+                admin.commit(PutProtection(known, after))
+                break
+            except Conflict:
+                pass
+"""
 
 
 def older(folder: Path) -> sqlite3.Connection:
@@ -167,6 +193,40 @@ async def test_a_claim_reads_nothing(backend: SqliteBackend, asked: list[str]) -
         await store.commit((SettleClaim(settled(taken)),))
 
         assert [] == asked
+
+
+async def test_two_processes_lose_nothing_of_each_other(backend: SqliteBackend) -> None:
+    """Each of many changes by two processes at once is made to what the other has made."""
+    async with backend.open() as store:
+        await store.commit((PutProtection(None, protection()),))
+        rival = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", RIVAL, str(backend.folder), str(CHANGES)),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert rival.stdout is not None
+        assert b"ready\n" == await rival.stdout.readline()
+        for number in range(CHANGES):
+            await change(store, f"relay-{number}")
+        assert 0 == await rival.wait()
+        backend.follow(store)
+        found = store.directory.protection(ACME.id)
+
+    assert found is not None
+    assert 1 + 2 * CHANGES == found.revision
+    assert 2 * CHANGES == len(set(found.administrators)) == len(found.administrators)
+
+
+async def change(store: Store, name: str) -> None:
+    """Name an administrator more, however often another process is first."""
+    while True:
+        known = store.directory.protection(ACME.id)
+        assert known is not None
+        try:
+            await store.commit((PutProtection(known, changed(known, *known.administrators, name)),))
+        except Conflict:
+            continue
+        return
 
 
 async def test_the_database_refuses_a_second_claim(backend: SqliteBackend) -> None:
