@@ -132,14 +132,14 @@ def read_json(data: bytes, *, max_bytes: int) -> JsonValue:
     try:
         return strict_json.loads(data, max_bytes=max_bytes)
     except ProtocolError as error:
-        raise RequestRefused(_advised(error)) from None
+        raise RequestRefused(error.message) from None
 
 
 def _canonical(value: JsonValue) -> bytes:
     try:
         return canonical_json(value)
     except ProtocolError as error:
-        raise RequestRefused(_advised(error)) from None
+        raise RequestRefused(error.message) from None
 
 
 def _travels(value: JsonValue, canonical: bytes) -> bool:
@@ -150,11 +150,3 @@ def _travels(value: JsonValue, canonical: bytes) -> bool:
     except ProtocolError:
         return False
     return True
-
-
-def _advised(error: ProtocolError) -> str:
-    """The kernel's sentence, and what to do where it is about a number."""
-    text = error.message
-    if "number" in text and "string" not in text:
-        text += " Send other numbers as strings."
-    return text
