@@ -317,6 +317,7 @@ async def test_nothing_makes_it_fail(governed: House) -> None:
     """Whatever bytes come, compressed or not, by any method: an answer, and never a failure."""
     chance = Random(20_261_121)  # noqa: S311 - the same calls every time
     bodies = [
+        b"{}",
         b'{"enabled":true,"required":3}',
         b'{"method":"CreateRule","condition":"request.tag == \\"global\\""}',
         b'{"keyId":"0190a000-0000-7000-8000-00000000beef","revoke":true}',
