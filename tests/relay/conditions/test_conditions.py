@@ -170,6 +170,7 @@ def test_brackets_in_a_text_are_not_depth() -> None:
         (" ", "Syntax error"),
         ("request.a.map(x, x.map(y, y)) == []", "stands inside another"),
         ("request.a.filter(x, x == 1).exists(y, y == 1)", "runs over another's result"),
+        ("request.a.exists(request, .request.b.contains('c'))", "cannot be called request"),
         ("request.a.map(x, x + x) == []", "+ stands inside a loop"),
         ("request.a.exists(x, x.matches(request.b))", "has to be written out"),
         ("request.a.matches('" + "a" * 101 + "')", "at most 100 characters"),

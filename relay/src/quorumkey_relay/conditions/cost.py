@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.conditions.tree import Node
 
 MAX_NODES: Final = 200
+_VARIABLES: Final = frozenset({"request", "resource"})
 #: The library's own bound of a loop.
 MAX_ROUNDS: Final = 10_000
 
@@ -194,9 +195,7 @@ class _Estimator:
                 return self._called(node)
 
     def _size_of(self, name: str) -> Polynomial:
-        if name in {"request", "resource"} and (
-            self._loop is None or name not in self._loop.variables
-        ):
+        if name in _VARIABLES:
             return Polynomial(s=1)
         if self._loop is not None and name in self._loop.variables:
             return Polynomial(e=1)
@@ -215,6 +214,9 @@ class _Estimator:
             raise TooCostly(message)
         if any(isinstance(part, Comprehension) for part in _within(loop.range)):
             message = "a loop (all, exists, exists_one, filter, map) runs over another's result"
+            raise TooCostly(message)
+        if _VARIABLES.intersection(loop.variables):  # .request would still be the call's
+            message = "the variable of a loop cannot be called request or resource"
             raise TooCostly(message)
         over = self.estimate(loop.range)
         inside = _Estimator(loop)
