@@ -86,7 +86,7 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
         govern=govern,
         register_catalogue=RegisterCatalogue(store=store, clock=clock, mint=mint),
         snapshot=ReadSnapshot(watch=watch),
-        check=CheckCall(clock=clock, keys=keys, watch=watch, gate=gate, votes=recent),
+        check=CheckCall(clock=clock, keys=keys, gate=gate, votes=recent),
         claim_request=ClaimRequest(store=store, clock=clock, mint=mint),
         settle=SettleCall(store=store, clock=clock, mint=mint, keys=keys),
         read_claim=ReadClaim(store=store, clock=clock),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from quorumkey_relay.api.ports import RelayPort
-    from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.identity.principals import ApiKey, Integrator
     from quorumkey_relay.usecases.protection.actor import Actor
 
 P_co = TypeVar("P_co", covariant=True)
@@ -61,6 +61,7 @@ class Gate:
         self._usecases = relay.usecases
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self._keys = RateLimiter(per_minute=settings.rate_api_key, monotonic=monotonic)
+        self._admitted: tuple[Mapping[bytes, bytes] | None, ApiKey | None] = (None, None)
         self._services = RateLimiter(per_minute=settings.rate_protection, monotonic=monotonic)
         self._calls = RateLimiter(per_minute=settings.rate_ip, monotonic=monotonic)
         self._failures = RateLimiter(per_minute=settings.rate_ip_failures, monotonic=monotonic)
@@ -85,13 +86,15 @@ class Gate:
         if found is None:
             raise self._unknown_token(scope, "This API key is unknown or revoked.")
         key, integrator = found
+        self._admitted = (headers, key)
         _refuse_when_limited(limiter.charge(key.key_id))
         return integrator
 
     def integrator_scope(self, headers: Mapping[bytes, bytes]) -> None:
         """Refuse an API key of another scope; comes after the body's own errors (§2)."""
-        found = self._usecases.api_key(_bearer(headers))
-        if found is None or found[0].scope != "integrator":
+        # Between the two checks of one call nothing else runs, so this is the call's own key.
+        call, key = self._admitted
+        if call is not headers or key is None or key.scope != "integrator":
             raise Refused("forbidden", "This API key has another scope than integrator.")
 
     def device(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:

@@ -12,7 +12,7 @@ from quorumkey_relay.domain.protection import GOVERNING_METHODS
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.domain.transactions import Caller
 from quorumkey_relay.usecases.protection.claims import claim_view
-from quorumkey_relay.usecases.protection.gate import GatedCall, Proceed, Running, passes
+from quorumkey_relay.usecases.protection.gate import GatedCall, Proceed, Running
 from quorumkey_relay.usecases.protection.message import (
     check_caller,
     check_claim_key,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.protection.evidence import RecentVotes
     from quorumkey_relay.usecases.protection.gate import Gate, Waiting
     from quorumkey_relay.usecases.protection.views import Verdict
-    from quorumkey_relay.usecases.protection.watch import ProtectionWatch
 
 #: Or a service could have administrators approve, in somebody's name, what only the relay does.
 THE_RELAYS_OWN: Final = Refusal(
@@ -41,11 +40,10 @@ THE_RELAYS_OWN: Final = Refusal(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckCall:
-    """Answers what is known of a call by its name, and takes every other to the gate."""
+    """Takes a call to the gate, and says what came of it."""
 
     clock: Clock
     keys: RelayKeys
-    watch: ProtectionWatch
     gate: Gate
     votes: RecentVotes
 
@@ -63,10 +61,6 @@ class CheckCall:
         check_claim_key(body.claim_key)
         if body.method in GOVERNING_METHODS:
             return THE_RELAYS_OWN
-        protection = await self.watch.current(integrator.id)
-        reason = passes(protection, body.method, caller.kind)
-        if reason is not None:
-            return ProceedView(reason, 0 if protection is None else protection.revision)
         outcome = await self.gate.enter(
             GatedCall(
                 integrator=integrator,

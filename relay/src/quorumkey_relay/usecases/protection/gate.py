@@ -8,23 +8,33 @@ below.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from quorumkey.protocol import JsonValue
+from quorumkey_relay.domain.forms import Executor
+from quorumkey_relay.domain.protection import Protection
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.domain.transactions import (
     RESULT_WITHIN_SECONDS,
+    Caller,
     Claim,
+    Transaction,
     TransactionState,
     state_at,
 )
+from quorumkey_relay.identity.principals import Integrator
 from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
+from quorumkey_relay.store.records import Stored
 from quorumkey_relay.store.writes import SettleClaim, TakeClaim
 from quorumkey_relay.usecases.protection.audit import audit
 from quorumkey_relay.usecases.protection.endings import lapse, settled_claim
 from quorumkey_relay.usecases.protection.message import (
+    Message,
     claim_key_digest,
     match_key,
     resource_text,
@@ -33,21 +43,15 @@ from quorumkey_relay.usecases.protection.open import by
 from quorumkey_relay.usecases.protection.votes import good_votes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from quorumkey.protocol import JsonValue
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.conditions import Conditions
-    from quorumkey_relay.domain.forms import Executor
-    from quorumkey_relay.domain.protection import Protection
-    from quorumkey_relay.domain.transactions import Caller, CallerKind, Transaction
-    from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.domain.transactions import CallerKind
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.store.records import Stored
     from quorumkey_relay.store.writes import Commit, Write
-    from quorumkey_relay.usecases.protection.message import Message
     from quorumkey_relay.usecases.protection.open import OpenProtectedCall
     from quorumkey_relay.usecases.protection.watch import ProtectionWatch
 
@@ -57,8 +61,7 @@ VOTES_LOST: Final = "votes_lost"
 ProceedReason = Literal["disabled", "api_key_excluded", "unprotected", "condition_false"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatedCall:
+class GatedCall(Struct, frozen=True, kw_only=True):
     """A call as its service received it; the texts of ``method`` and ``caller`` are checked.
 
     ``resource`` is what the call acts on, and ``resource_failed`` that it could not be found.
@@ -74,16 +77,14 @@ class GatedCall:
     executor: Executor = "reissue"
 
 
-@dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(Struct, frozen=True):
     """The call needs no approval."""
 
     reason: ProceedReason
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """The call must not run before its transaction is approved."""
 
     transaction: Transaction
@@ -91,8 +92,7 @@ class Waiting:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """The call has been approved, and claimed for whoever is told this."""
 
     transaction: Transaction
@@ -136,7 +136,7 @@ class Gate:
         are in the commit that claims the approval, together with the result; what it refuses
         claims nothing. Where the call proceeds, they are left to the caller.
 
-        Raises ``ProtocolError`` for a claim key or resource that is malformed, and
+        Raises ``ProtocolError`` for a request, claim key or resource that is malformed, and
         ``StoreUnavailable``.
         """
         for _ in range(MAX_CONFLICT_RETRIES):
@@ -292,8 +292,7 @@ class Gate:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
+class _Attempt(Struct, frozen=True, kw_only=True):
     """A call at the gate, with what was found out about it; ``now`` is read once."""
 
     call: GatedCall

@@ -6,7 +6,6 @@ The digest is what a call that is issued again must share (B10, B11), and what a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET, UnsetType
@@ -29,30 +28,50 @@ _MAX_SIZE: Final = limits.MAX_SAFE_INTEGER
 _FORMS: Final = "request: give one of json, protobuf with its view, and digest with its size."
 
 
-@dataclass(frozen=True, slots=True)
 class Message:
-    """A request: ``digest`` is ``sha256:…`` of its canonical bytes, ``size`` how many they are.
+    """A request: its digest is ``sha256:…`` of its canonical bytes, its size how many they are.
 
     ``view`` is what conditions and approvers see of it; ``is_seen`` False where only the digest is
-    known, so that no condition can be evaluated.
+    known, so that no condition can be evaluated. The canonical form of JSON is made when it is
+    asked for: a call whose condition is false has no need of it.
     """
 
-    digest: str
-    size: int
-    view: JsonValue = None
-    is_seen: bool = True
+    __slots__ = ("_bound", "is_seen", "view")
+
+    def __init__(
+        self, view: JsonValue, *, bound: tuple[str, int] | None = None, is_seen: bool = True
+    ) -> None:
+        """Take what can be seen of a request; ``bound`` is digest and size where they are known."""
+        self.view = view
+        self.is_seen = is_seen
+        self._bound = bound
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the canonical form.
+
+        Raises:
+            ProtocolError: there is none: a number that is no integer, or more than 64 KiB.
+        """
+        return self._canonical()[0]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the canonical form; raises as `digest`."""
+        return self._canonical()[1]
+
+    def _canonical(self) -> tuple[str, int]:
+        if self._bound is None:
+            canonical = canonical_json(self.view)
+            if len(canonical) > limits.MAX_REQUEST_VIEW_BYTES:
+                raise _too_large("request.json", "send its digest and size instead")
+            self._bound = (request_binding(canonical), len(canonical))
+        return self._bound
 
 
 def message_of(value: JsonValue) -> Message:
-    """Return a request that is JSON.
-
-    Raises:
-        ProtocolError: a number that is no integer, nesting, or more than 64 KiB.
-    """
-    canonical = canonical_json(value)
-    if len(canonical) > limits.MAX_REQUEST_VIEW_BYTES:
-        raise _too_large("request.json", "send its digest and size instead")
-    return Message(request_binding(canonical), len(canonical), value)
+    """Return a request that is JSON."""
+    return Message(value)
 
 
 def read_message(body: MessageBody) -> Message:
@@ -80,7 +99,7 @@ def _read_protobuf(text: str, view: dict[str, JsonValue] | UnsetType) -> Message
     shown = {} if isinstance(view, UnsetType) else view
     if len(canonical_json(shown)) > limits.MAX_REQUEST_VIEW_BYTES:
         raise _too_large("request.view", "send the request's digest and size instead")
-    return Message(request_binding(canonical), len(canonical), shown)
+    return Message(shown, bound=(request_binding(canonical), len(canonical)))
 
 
 def _read_digest(digest: str, size: int | UnsetType) -> Message:
@@ -88,7 +107,7 @@ def _read_digest(digest: str, size: int | UnsetType) -> Message:
         raise ProtocolError("invalid_request", "request.digest must be sha256: and 64 hex digits.")
     if isinstance(size, UnsetType) or not 0 <= size <= _MAX_SIZE:
         raise ProtocolError("invalid_request", "request.size must be a number of bytes.")
-    return Message(digest, size, is_seen=False)
+    return Message(None, bound=(digest, size), is_seen=False)
 
 
 def is_digest(text: str) -> bool:
