@@ -123,6 +123,17 @@ async def test_no_stream_goes_on_where_events_are_gone(store: Store) -> None:
     )
 
 
+async def test_many_of_them_get_old_at_once(store: Store) -> None:
+    """However many there are, a stream goes on from none that others may be missing after."""
+    events = [replace(event(), type=LASTING[0]) for _ in range(250)]
+    await store.commit(happened(*events, event()))
+
+    assert 1 == await prune(store, requests=START)
+    assert {None} == {
+        await store.events(integrator_id=ACME.id, after=one.id, limit=1) for one in events
+    }
+
+
 async def test_a_lasting_event_stays_while_it_may_be_delivered(store: Store) -> None:
     """What is still to reach a webhook is kept, however old."""
     await hooked(store)

@@ -46,6 +46,9 @@ READS: dict[str, Callable[[Reader], object]] = {
         integrator_id="acme", limit=20
     ),
     "requests to prune": lambda reader: reader.finished_before(1, 20),
+    "lasting events that get old": lambda reader: reader.protection.events_to_age(
+        before=1, limit=20
+    ),
     "lasting events to prune": lambda reader: reader.webhooks.prunable_events(
         lasting=1, before=1, now=1, limit=20
     ),

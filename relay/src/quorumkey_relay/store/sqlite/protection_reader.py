@@ -81,6 +81,13 @@ class ProtectionReader:
         )
         return [rows.read_claim(row) for row in found]
 
+    def events_to_age(self, *, before: int, limit: int) -> list[int]:
+        """Return numbers of lasting events from before ``before`` that a stream may start from."""
+        found = self._ask(
+            "SELECT id FROM events WHERE lasting = 1 AND created_at < ? LIMIT ?", (before, limit)
+        )
+        return [row["id"] for row in found]
+
     def audited(self, *, integrator_id: str, limit: int) -> list[EventRecord]:
         """Return what is kept of who did what, newest first."""
         found = self._ask(

@@ -35,7 +35,7 @@ BY_EVENT: Final = (
     "DELETE FROM events WHERE id = ?",
 )
 #: What a client has seen last is where its stream goes on; of one that lasts, others may be gone.
-AGE_LASTING: Final = "UPDATE events SET lasting = 2 WHERE lasting = 1 AND created_at < ?"
+AGE_LASTING: Final = "UPDATE events SET lasting = 2 WHERE id = ?"
 BY_DELIVERY: Final = (
     "DELETE FROM webhook_attempts WHERE webhook = ? AND event = ?",
     "DELETE FROM webhook_deliveries WHERE webhook = ? AND event = ?",
@@ -85,7 +85,8 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
         await writer.submit((), statements)
         forget(went)
         gone += len(old)
-    await writer.submit((), [(AGE_LASTING, (events_before,))])
+    while aged := reader.protection.events_to_age(before=events_before, limit=PRUNE_BATCH_ROWS):
+        await writer.submit((), [(AGE_LASTING, [(event,) for event in aged])])
     oldest = reader.webhooks.prunable_events
     for lasting, before in ((0, events_before), (1, requests_before), (2, requests_before)):
         while events := oldest(lasting=lasting, before=before, now=now, limit=PRUNE_BATCH_ROWS):
