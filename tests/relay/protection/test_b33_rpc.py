@@ -95,3 +95,29 @@ async def test_b30_the_vote_of_somebody_who_is_removed(office: Office) -> None:
 
     assert again != txid
     assert office.protection.settings.required == 2
+
+
+async def test_b33_nobody_is_left_to_ask(office: Office) -> None:
+    """Where too few others could ever approve, a call is refused and opens nothing."""
+    await office.enable()
+    for person in ("bob", "carol"):
+        device = office.devices[person].fingerprint
+        await office.house.http.delete(f"/v1/devices/{device}", headers=office.house.bearer)
+    refused = await office.refused(SET, {"max_duration_seconds": 600})
+    listed = await office.call("ListMultipartyApprovalRequestsForSession")
+
+    assert (refused.code, refused.error, refused.txid) == (
+        "failed_precondition",
+        "failed_precondition",
+        None,
+    )
+    assert listed.said["requests"] == []
+
+
+async def test_b33_resolving_is_on_no_list(office: Office) -> None:
+    """Nobody can have resolving wait: it is no method that can be protected."""
+    refused = await office.refused(
+        "AddMPAProtectedMethod", {"method": "ResolveMultipartyApprovalRequest"}
+    )
+
+    assert (refused.code, refused.txid) == ("not_found", None)
