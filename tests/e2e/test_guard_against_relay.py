@@ -11,6 +11,8 @@ import pytest
 from tests.e2e.protected_service import ALICE, KILL, RENAME, REQUEST
 from tests.e2e.protected_shop import LONG_AGO, Shop, shop_in
 
+from quorumkey import Action, AsyncClient, Client, group
+from quorumkey.errors import ConflictError
 from quorumkey.protection import (
     Caller,
     Proceed,
@@ -234,6 +236,52 @@ def test_a_guard_outlives_its_relay(own_shop: Shop) -> None:
             await asyncio.to_thread(own_shop.relay.start)
 
             assert txid == await own_shop.opened(guard)
+
+    asyncio.run(inside())
+
+
+def test_an_ordinary_approval_is_claimed_once(shop: Shop) -> None:
+    """An integrator may claim an approval of its own: one does, and records what came of it."""
+    action = Action("cold_boot", "Cold boot engine ENG-001")
+    with Client(shop.relay.url, shop.relay.api_key) as client:
+        bob = next(client.devices.list(approver_id="bob"))
+        created = client.requests.create(action=action, groups=[group("Bob", bob)], required=1)
+        with pytest.raises(ConflictError, match="not_completed"):
+            client.requests.claim(created.request_id)
+        asyncio.run(shop.approve(created.request_id))
+
+        key = "an-attempt-of-our-own"
+        claim = client.requests.claim(created.request_id, claim_key=key)
+        assert claim == client.requests.claim(created.request_id, claim_key=key)
+        with pytest.raises(ConflictError, match="request_completed"):
+            client.requests.claim(created.request_id)
+
+        settled = client.requests.settle(claim.claim_id, "error")
+        assert settled == client.requests.settle(claim.claim_id, "error")
+        assert ("error", created.request_id) == (settled.result, settled.txid)
+        with pytest.raises(ConflictError, match="request_completed"):
+            client.requests.settle(claim.claim_id, "ok")
+
+
+def test_an_ordinary_approval_is_claimed_in_an_event_loop(shop: Shop) -> None:
+    """The awaited client claims and settles as the blocking one does."""
+
+    async def inside() -> None:
+        async with AsyncClient(shop.relay.url, shop.relay.api_key) as client:
+            bob = await anext(client.devices.list(approver_id="bob"))
+            created = await client.requests.create(
+                action=Action("cold_boot", "Cold boot engine ENG-001"),
+                groups=[group("Bob", bob)],
+                required=1,
+            )
+            await shop.approve(created.request_id)
+            claim = await client.requests.claim(created.request_id)
+            settled = await client.requests.settle(
+                claim.claim_id, "ok", result_digest="sha256:" + "0" * 64
+            )
+
+        assert settled.execution is not None
+        assert ("ok", "sha256:" + "0" * 64) == (settled.result, settled.result_digest)
 
     asyncio.run(inside())
 

@@ -7,6 +7,7 @@ import pytest
 from tests.sdk.protection.gate_double import CATALOGUE, GateDouble, guard_of
 from tests.sdk.relay_double import API_KEY, URL, Phone
 
+from quorumkey import protection
 from quorumkey.client import ConfirmedDevice
 from quorumkey.errors import ConfigurationError
 from quorumkey.protection import Caller, Guard, Method, Roster, UnsafeTrustRelay
@@ -189,3 +190,41 @@ def test_what_is_registered() -> None:
             ],
         }
     ] == relay.bodies(CATALOGUE)
+
+
+def test_the_public_names() -> None:
+    """What a service may import is what is listed, and nothing goes unnoticed."""
+    assert [
+        "MAX_STALENESS_SECONDS",
+        "ApprovalRequired",
+        "Caller",
+        "Claim",
+        "ClaimState",
+        "Guard",
+        "Method",
+        "MethodKind",
+        "NobodyCanApproveError",
+        "Proceed",
+        "ProtectionError",
+        "ProtectionMiddleware",
+        "ProtectionUnavailable",
+        "ProtobufMessage",
+        "Request",
+        "RequestRefused",
+        "Resolver",
+        "Resource",
+        "ResultNotReportedError",
+        "Roster",
+        "Route",
+        "RouteMatch",
+        "Run",
+        "Transaction",
+        "TransactionState",
+        "Unreachable",
+        "UnsafeTrustRelay",
+        "Verdict",
+        "Vote",
+        "Wait",
+        "read_json",
+    ] == protection.__all__
+    assert all(getattr(protection, name) is not None for name in protection.__all__)

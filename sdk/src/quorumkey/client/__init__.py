@@ -17,6 +17,7 @@ from quorumkey.client.approvals import (
     RequestOptions,
     group,
 )
+from quorumkey.client.claims import ClaimState
 from quorumkey.client.models import (
     DeliveryCounts,
     Device,
@@ -46,6 +47,7 @@ __all__ = [
     "Approved",
     "AsyncClient",
     "AttestationEvidence",
+    "ClaimState",
     "Client",
     "ClientPorts",
     "ConfirmedDevice",

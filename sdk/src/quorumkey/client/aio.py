@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from quorumkey.client import _calls
+from quorumkey.client import _calls, claims
 from quorumkey.client._aio_devices import AsyncDevices, AsyncPairings
 from quorumkey.client._aio_webhooks import AsyncWebhooks
 from quorumkey.client._core import Core
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quorumkey.client._core import ClientPorts
     from quorumkey.client._exchange import RetryPolicy
     from quorumkey.client.approvals import CreatedRequest, Outcome, RequestOptions
+    from quorumkey.client.claims import ClaimState
     from quorumkey.client.models import Event, GroupDeliveries, Info, RequestState
     from quorumkey.protocol.action import Action
     from quorumkey.protocol.dsse import Envelope, PasskeyPolicy
@@ -232,6 +233,40 @@ class AsyncRequests:
             ConflictError: ``not_completed``: the request is pending.
         """
         return await self._driver.run(self._core.call(_calls.get_receipt(request_id)))
+
+    async def claim(self, request_id: str, *, claim_key: str | None = None) -> ClaimState:
+        """Claim an approved request before acting on it: whoever asks first, once.
+
+        Args:
+            request_id: which.
+            claim_key: 16 to 255 printable ASCII characters; the same key is given the same claim
+                again, so never act twice under one. Without one a new one is made.
+
+        Raises:
+            ConflictError: ``not_completed``: it is pending; ``request_completed``: it ended
+                otherwise, its time is over, or it is claimed.
+        """
+        key = self._core.idempotency_key(claim_key)
+        return await self._driver.run(self._core.call(claims.claim_request(request_id, key)))
+
+    async def settle(
+        self, claim_id: str, result: Literal["ok", "error"], *, result_digest: str | None = None
+    ) -> ClaimState:
+        """Record what came of a claim; the same again is answered as the first time.
+
+        Args:
+            claim_id: which.
+            result: ``ok`` or ``error``.
+            result_digest: ``sha256:`` and 64 hex digits of what came out, for the relay's signed
+                execution document.
+
+        Raises:
+            ConflictError: ``request_completed``: another result is recorded, or none is awaited
+                any more.
+        """
+        return await self._driver.run(
+            self._core.call(claims.settle(claim_id, result, result_digest))
+        )
 
     async def deliveries(self, request_id: str) -> tuple[GroupDeliveries, ...]:
         """How far the notifications of a request have come, by group and channel."""

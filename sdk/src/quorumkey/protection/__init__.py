@@ -7,8 +7,9 @@ the interceptor for gRPC.
 
 from __future__ import annotations
 
+from quorumkey.client.claims import ClaimState
 from quorumkey.protection._snapshot import MAX_STALENESS_SECONDS
-from quorumkey.protection.asgi import ProtectionMiddleware, Route
+from quorumkey.protection.asgi import ProtectionMiddleware, Route, RouteMatch
 from quorumkey.protection.declarations import Caller, Method, MethodKind, Resolver, Resource
 from quorumkey.protection.errors import (
     ApprovalRequired,
@@ -20,7 +21,7 @@ from quorumkey.protection.errors import (
 )
 from quorumkey.protection.guard import Guard, Unreachable
 from quorumkey.protection.messages import ProtobufMessage, Request, read_json
-from quorumkey.protection.models import ClaimState, Transaction, TransactionState, Vote
+from quorumkey.protection.models import Transaction, TransactionState, Vote
 from quorumkey.protection.trust import Roster, UnsafeTrustRelay
 from quorumkey.protection.verdicts import Claim, Proceed, Run, Verdict, Wait
 
@@ -46,6 +47,7 @@ __all__ = [
     "ResultNotReportedError",
     "Roster",
     "Route",
+    "RouteMatch",
     "Run",
     "Transaction",
     "TransactionState",

@@ -7,16 +7,16 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from quorumkey.client import claims
 from quorumkey.errors import ClientError, RateLimitedError, RelayError, TransportError
-from quorumkey.protection import _calls
 from quorumkey.protection.errors import ResultNotReportedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Literal
 
+    from quorumkey.client.claims import ClaimState
     from quorumkey.protection._relay import Relay
-    from quorumkey.protection.models import ClaimState
 
 __all__ = ["Reports"]
 
@@ -67,7 +67,7 @@ class Reports:
     async def _tell(
         self, claim: ClaimState, result: Literal["ok", "error"], result_digest: str | None
     ) -> None:
-        call = _calls.settle(claim.claim_id, result, result_digest)
+        call = claims.settle(claim.claim_id, result, result_digest)
         try:
             await self._relay.ask(call)
         except ClientError as error:
@@ -80,7 +80,7 @@ class Reports:
     async def _again(
         self, claim: ClaimState, result: Literal["ok", "error"], result_digest: str | None
     ) -> None:
-        call = _calls.settle(claim.claim_id, result, result_digest)
+        call = claims.settle(claim.claim_id, result, result_digest)
         while self._now() < claim.result_by:
             await self._sleep(_AGAIN_SECONDS)
             try:

@@ -6,10 +6,11 @@ claim, not on these words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from quorumkey.client.claims import ClaimState
 from quorumkey.client.models import envelope_of
 from quorumkey.errors import UnexpectedAnswerError
 
@@ -51,34 +52,6 @@ class Vote:
     def parse(fields: Fields) -> Vote:
         """Read a vote."""
         return Vote(fields.text("approver_id"), fields.text("decision"), fields.time("decided_at"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimState:
-    """A claim; ``execution`` is the relay's signed word on its result, once there is one."""
-
-    claim_id: str
-    txid: str
-    claimed_at: int
-    result_by: int
-    completed_at: int | None = None
-    result: str | None = None
-    result_digest: str | None = None
-    execution: Envelope | None = field(default=None, repr=False)
-
-    @staticmethod
-    def parse(fields: Fields) -> ClaimState:
-        """Read a claim."""
-        return ClaimState(
-            claim_id=fields.text("claim_id"),
-            txid=fields.text("txid"),
-            claimed_at=fields.time("claimed_at"),
-            result_by=fields.time("result_by"),
-            completed_at=fields.optional_time("completed_at"),
-            result=fields.optional_text("result"),
-            result_digest=fields.optional_text("result_digest"),
-            execution=envelope_of(fields.raw("execution")) if fields.has("execution") else None,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

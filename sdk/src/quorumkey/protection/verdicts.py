@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from quorumkey.client.claims import ClaimState
     from quorumkey.protected import VerifiedCall
-    from quorumkey.protection.models import ClaimState, Transaction
+    from quorumkey.protection.models import Transaction
 
 __all__ = ["Claim", "ClaimReports", "Proceed", "Run", "Verdict", "Wait"]
 
