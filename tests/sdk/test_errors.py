@@ -14,7 +14,7 @@ from quorumkey.errors import (
     api_error,
 )
 
-# Protocol section 9, as its table has it.
+# Protocol section 9, as its table has it, and the two that protected methods add.
 _CODES = {
     400: (
         "invalid_request invalid_json invalid_fingerprint invalid_public_key invalid_signature "
@@ -27,7 +27,10 @@ _CODES = {
     ),
     404: "not_found unknown_device pairing_not_found",
     405: "method_not_allowed",
-    409: ("already_decided request_completed idempotency_conflict not_completed device_conflict"),
+    409: (
+        "already_decided request_completed idempotency_conflict not_completed device_conflict "
+        "failed_precondition approval_required"
+    ),
     410: "nonce_expired pairing_expired cursor_expired",
     413: "payload_too_large",
     415: "unsupported_media_type",
