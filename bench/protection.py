@@ -1,8 +1,7 @@
-"""Protected methods: questions over HTTP against the echo, claims, a guard, hostile conditions."""
+"""Protected methods: questions over HTTP against the echo, claims, a guard."""
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
@@ -11,12 +10,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench import servers
-from bench.hostile import HOSTILE, Hostile
 from bench.load import Load, LoadError, connected
 from bench.people import Account, Asked, call, redirected
-from bench.report import Figures, Row, at_least, at_most
+from bench.report import Figures, Row, at_least
 from quorumkey.protection import Caller, Guard, Method, UnsafeTrustRelay
-from quorumkey_relay.conditions import Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,12 +23,11 @@ if TYPE_CHECKING:
     from bench.servers import Cores, Server
     from bench.sizes import Sizes
 
-#: Bounds of the specification: shares of the echo's rate, calls a second, milliseconds.
+#: Bounds of the specification: shares of the echo's rate, calls a second.
 UNPROTECTED_OF_ECHO: Final = 0.5
 CONDITION_OF_ECHO: Final = 0.4
 CLAIM_OF_ECHO: Final = 0.25
 IN_PROCESS: Final = 50_000.0
-HOSTILE_MS: Final = 50.0
 
 FREE: Final = "RenameHost"
 CONDITIONAL: Final = "CreateRule"
@@ -51,10 +47,8 @@ _SETTINGS: Final = {
     "QUORUMKEY_RELAY_RATE_PROTECTION": "100000000",
     "QUORUMKEY_RELAY_MAX_PENDING_PER_DEVICE": "100000",
 }
-_MS: Final = 1e3
 _US: Final = 1e6
 _CHUNK: Final = 5_000
-_HOSTILE_ROUNDS: Final = 3
 
 
 async def measure_protection(folder: Path, cores: Cores, sizes: Sizes) -> list[Row]:
@@ -70,7 +64,6 @@ async def measure_protection(folder: Path, cores: Cores, sizes: Sizes) -> list[R
         gated = Gated(account, phones[1], Target(relay, asking), Target(baseline, echo))
         rows = await gated.measure(sizes)
         rows.append(await _in_process(relay, account, sizes))
-    rows.append(_hostile(sizes))
     return rows
 
 
@@ -222,26 +215,3 @@ async def _in_process(relay: Server, account: Account, sizes: Sizes) -> Row:
             rates.append(sizes.local_checks / seconds)
     samples = f"{sizes.local_checks:,} checks"
     return Row("guard in process, unprotected", "/s", tuple(rates), samples, at_least(IN_PROCESS))
-
-
-def _hostile(sizes: Sizes) -> Row:
-    """Time the longest of the hostile conditions, each on this thread's processor time."""
-    rounds = min(sizes.rounds, _HOSTILE_ROUNDS)
-    slowest = tuple(max(map(_spent, HOSTILE)) for _ in range(rounds))
-    samples = f"{len(HOSTILE)} conditions"
-    return Row("slowest hostile condition", "ms CPU", slowest, samples, at_most(HOSTILE_MS))
-
-
-def _spent(hostile: Hostile) -> float:
-    """Processor milliseconds of adding a condition and of its slowest call."""
-    conditions = Conditions()
-    spent: list[float] = []
-    for request in hostile.requests:
-        gc.collect()
-        started = time.thread_time()
-        waits = conditions.waits(hostile.condition, request, None)
-        spent.append((time.thread_time() - started) * _MS)
-        if not waits:
-            message = f"the call of {hostile.name} would proceed"
-            raise LoadError(message)
-    return max(spent)

@@ -53,7 +53,9 @@ FIGURES = {
         for check in ("check, unprotected", "check, CEL condition", "check that claims")
     ),
     ("guard in process, unprotected", "/s"),
-    ("slowest hostile condition", "ms CPU"),
+    ("condition evaluated", "µs CPU"),
+    ("condition added", "µs CPU"),
+    ("hostile, worst", "ms CPU"),
     ("ceiling of the load generator", "/s"),
     ("echo of a creation's body", "/s"),
     ("echo of a decision's body", "/s"),
