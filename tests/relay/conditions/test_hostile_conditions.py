@@ -7,12 +7,17 @@ call for which they could take long.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from bench.hostile import HOSTILE, LARGE, Hostile
 
-from quorumkey_relay.conditions import Conditions, why_unusable
+from quorumkey_relay.conditions import Conditions, compile_condition, why_unusable
 from quorumkey_relay.conditions.condition import BUDGET_NANOSECONDS
 from quorumkey_relay.conditions.cost import MAX_ROUNDS, Polynomial
+
+if TYPE_CHECKING:
+    from quorumkey.protocol import JsonValue
 
 NAMES = [hostile.name for hostile in HOSTILE]
 
@@ -61,6 +66,36 @@ def test_refused_when_it_is_added(name: str) -> None:
     (hostile,) = (one for one in HOSTILE if one.name == name)
 
     assert why_unusable(hostile.condition) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "small", "large"),
+    [
+        ("request.l.filter(x, x == 1) != []", {"l": [0] * 300}, {"l": [0] * 2_000}),
+        ("request.l.map(x, x) == []", {"l": [0] * 300}, {"l": [0] * 2_000}),
+        (
+            "request.l.exists(x, request.s.contains('b'))",
+            {"l": [0] * 30, "s": "a" * 3_000},
+            {"l": [0] * 300, "s": "a" * 30_000},
+        ),
+        (
+            "request.l.exists(x, x.matches('a+b'))",
+            {"l": ["a"] * 300},
+            {"l": ["a"] * 10_000},
+        ),
+        ("request.s.matches('[ab]*a[ab]{60}c')", {"s": "a" * 3_000}, {"s": "a" * 60_000}),
+        ("(request.l" + " + request.l" * 19 + ") == []", {"l": [0] * 300}, {"l": [0] * 30_000}),
+    ],
+    ids=["filter", "map", "searched", "pattern each round", "pattern", "joined"],
+)
+def test_a_call_for_which_it_would_take_long(
+    text: str, small: dict[str, JsonValue], large: dict[str, JsonValue]
+) -> None:
+    """A condition that is false lets a small call pass; a large one waits without an evaluation."""
+    condition = compile_condition(text)
+
+    assert not condition.waits(small, None)
+    assert condition.waits(large, None)
 
 
 def test_the_budget_of_what_grows_with_its_square() -> None:

@@ -86,27 +86,26 @@ class Condition:
     def _is_false(self, request: JsonValue, resource: dict[str, JsonValue]) -> bool:
         if self._expression is None or not isinstance(request, dict):
             return False
-        asked, found = _measured(request), _measured(resource)
-        if asked is None or found is None:
-            return False
-        count, size = asked.elements + found.elements, asked.size + found.size
-        if self._cost.at(count=count, size=size) > BUDGET_NANOSECONDS:
+        if not self._may_cost(_encoded(request), _encoded(resource) if resource else b"{}"):
             return False
         value = self._expression.eval(
             _environment().Activation({"request": request, "resource": resource})
         )
         return value.value() is False and value.type() == cel.Type.BOOL
 
+    def _may_cost(self, *texts: bytes | None) -> bool:
+        """Say whether evaluating this for a call, as JSON, is within the budget."""
+        elements = size = 0
+        for text in texts:
+            if text is None:
+                return False
+            elements += text.count(b",") + text.count(b":") + 1
+            size += len(text)
+        return self._cost.at(count=elements, size=size) <= BUDGET_NANOSECONDS
 
-class _Measured(NamedTuple):
-    """How many elements a value has at most, and how many bytes as JSON."""
 
-    elements: int
-    size: int
-
-
-def _measured(value: dict[str, JsonValue]) -> _Measured | None:
-    """Measure what a condition looks at; None where it is too large or too deep for that."""
+def _encoded(value: dict[str, JsonValue]) -> bytes | None:
+    """Return what a condition looks at as JSON; None where it is too large or too deep for that."""
     for member in value.values():  # at a glance, before anything is written out
         if isinstance(member, (str, list, dict)) and len(member) > MAX_REQUEST_VIEW_BYTES:
             return None
@@ -115,7 +114,7 @@ def _measured(value: dict[str, JsonValue]) -> _Measured | None:
         return None
     if text.count(b"[") + text.count(b"{") > MAX_JSON_DEPTH and _is_deep(value):
         return None
-    return _Measured(text.count(b",") + text.count(b":") + 1, len(text))
+    return text
 
 
 def compile_condition(text: str) -> Condition:
