@@ -115,6 +115,7 @@ class GateDouble:
         self.calls: list[httpx2.Request] = []
         self.scripts: dict[str, deque[Reply]] = defaultdict(deque)
         self.down = False
+        self.silent = False
         self.revision = 1
         self.enabled = True
         self.exclude_api_keys = False
@@ -227,6 +228,8 @@ class GateDouble:
             await asyncio.sleep(0)  # the answer is on its way
 
     async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        if self.silent:
+            await asyncio.Event().wait()
         if self.down:
             raise httpx2.ConnectError("nobody is there")
         script = self.scripts[f"{request.method} {request.url.path}"]

@@ -32,6 +32,7 @@ from quorumkey.protection import (
     TransactionState,
     UnsafeTrustRelay,
     Wait,
+    _reports,
 )
 from quorumkey.protocol import PrivateKey
 
@@ -282,6 +283,27 @@ def test_telling_later_ends(late: bool, caplog: pytest.LogCaptureFixture) -> Non
     )
 
 
+def test_a_service_that_stops_says_what_it_could_not_tell(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that is on its way when the guard is left gets a little time, then a log line."""
+    monkeypatch.setattr(_reports, "_CLOSING_SECONDS", 0)
+
+    async def act(relay: GateDouble, guard: Guard, _: World) -> None:
+        run = await claimed(relay, guard)
+        relay.silent = True
+        report = asyncio.create_task(run.claim.complete())
+        await until(lambda: relay.count(settle_path(run)) == 1)
+        report.cancel()
+        await asyncio.gather(report, return_exceptions=True)
+
+    with caplog.at_level(logging.ERROR, "quorumkey.protection"):
+        acting(act)
+
+    (record,) = caplog.records
+    assert "the service was stopped" in record.message
+
+
 # ---------------------------------------------------------------- lost answers
 
 
@@ -304,7 +326,7 @@ def test_a_lost_claim_is_asked_for_again_at_once() -> None:
 
         assert 1 == await guard.run("KillProcess", ALICE, REQUEST, one)
 
-        _, first, second = (body["claim_key"] for body in relay.bodies(CHECK))
+        first, second = [body["claim_key"] for body in relay.bodies(CHECK)][1:]
         assert first == second
         assert [(txid, "ok")] == relay.results
 

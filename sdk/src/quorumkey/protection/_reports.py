@@ -76,6 +76,10 @@ class Reports:
             if isinstance(error, (TransportError, RelayError, RateLimitedError)):
                 _start(self._repeating, self._again(claim, result, result_digest))
             raise failure from error
+        except asyncio.CancelledError:
+            why = "the service was stopped before the relay answered."
+            _LOG.error("%s", ResultNotReportedError(claim.txid, claim.claim_id, result, why))
+            raise
 
     async def _again(
         self, claim: ClaimState, result: Literal["ok", "error"], result_digest: str | None
