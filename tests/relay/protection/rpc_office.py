@@ -178,13 +178,13 @@ class Office:
         reply = await self.call("GetMultipartyApprovalRequest", {"txid": txid}, by=by)
         return str(reply.said["request"]["state"])
 
-    async def events(self, kind: str) -> list[dict[str, Any]]:
-        """The bodies of the events of a type."""
+    async def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The bodies of the events of a type, or of all."""
         found = await self.house.relay.store.events(
             integrator_id=INTEGRATOR.id, after=None, limit=10_000
         )
         assert found is not None
-        return [json.loads(event.body) for event in found if event.type == kind]
+        return [json.loads(event.body) for event in found if kind in (None, event.type)]
 
     async def person(self, name: str, *, administrator: bool = False) -> None:
         """A person with a device, as an administrator or not."""

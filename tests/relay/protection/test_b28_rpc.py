@@ -222,6 +222,26 @@ async def test_b28_a_forged_envelope(office: Office) -> None:
     assert await office.state(txid) == "requested"
 
 
+@pytest.mark.parametrize(
+    ("member", "code"), [("payload", "invalid_argument"), ("keyid", "permission_denied")]
+)
+async def test_b28_envelopes_that_are_none(office: Office, member: str, code: str) -> None:
+    """An envelope that is no decision, or of a device that nobody knows, counts nothing."""
+    await office.enable()
+    txid = await office.gated(SET, {"required": 3})
+    message = await office.resolution("bob", txid, "approve")
+    envelope = await office.envelope("bob", txid, "approve")
+    other = (
+        replace(envelope, payload=b"{}")
+        if member == "payload"
+        else replace(envelope, keyid="00" * 32)
+    )
+    refused = await office.refused(RESOLVE, message | {"envelope": other.to_json()}, by="bob")
+
+    assert refused.code == code
+    assert await office.state(txid) == "requested"
+
+
 async def test_b28_another_calls_decision(office: Office) -> None:
     """A decision that was signed for another call counts nothing."""
     await office.enable()

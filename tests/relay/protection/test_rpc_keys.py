@@ -76,8 +76,11 @@ async def test_revoking_a_key(office: Office) -> None:
 async def test_names_of_keys(still: Office, message: dict[str, object]) -> None:
     """A key needs a name that people can read; nobody is asked to approve another."""
     refused = await still.refused(CREATE, message)
+    key_id = (await still.call("ListAPIKeys")).said["keys"][0]["key_id"]
+    renamed = await still.refused(UPDATE, {"name": "", **message, "key_id": key_id})
 
     assert (refused.code, refused.txid) == ("invalid_argument", None)
+    assert (renamed.code, renamed.txid) == ("invalid_argument", None)
 
 
 @pytest.mark.parametrize("key_id", ["", "x", "0190a000-0000-7000-8000-00000000dead"])

@@ -29,7 +29,6 @@ WHICH_INTEGRATOR = Refusal(
 OTHER_INTEGRATOR = Refusal(
     "forbidden", f"{INTEGRATOR_HEADER}: the caller does not belong to this integrator."
 )
-UNKNOWN_INTEGRATOR = Refusal("forbidden", "This device's integrator is no longer there.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,8 @@ class PersonOf:
             return tie
         integrator = self.store.directory.integrator(tie.integrator_id)
         if integrator is None:
-            return UNKNOWN_INTEGRATOR
+            message = f"integrator {tie.integrator_id} has a pairing but is not stored"
+            raise LookupError(message)
         caller = Caller("person", tie.approver_id, tie.approver_name)
         return Actor(integrator=integrator, caller=caller, device=device)
 

@@ -51,9 +51,7 @@ class MethodsAnswer(Struct, frozen=True):
 
 
 def put(governor: Governor, before: Protection, after: Protection) -> Commit:
-    """Return the write that changes a protection; none where nothing changed."""
-    if after is before:
-        return ()
+    """Return the write that changes a protection, of which ``before`` may be the default."""
     known = governor.store.directory.protection(before.integrator_id)
     return (PutProtection(known, after),)
 
