@@ -144,12 +144,20 @@ def shop_in(folder: Path) -> Generator[Shop, None, None]:
         shop = Shop(relay, folder, roster)
         asyncio.run(_registered(shop))
         operate("protection", "enable", "--data-dir", relay.folder)
+        asyncio.run(_in_force(shop))
         yield shop
 
 
 async def _registered(shop: Shop) -> None:
     async with shop.guard():
         pass
+
+
+async def _in_force(shop: Shop) -> None:
+    """Wait until the relay has heard what the command line's process did."""
+    async with shop.guard() as guard:
+        while not await guard.may_wait(KILL, ALICE):
+            await guard.reach((guard.revision or 0) + 1)
 
 
 def _paired(client: Client, home: Path, person: str) -> ConfirmedDevice:
