@@ -455,6 +455,18 @@ def test_an_approval_that_nobody_signed_does_not_run() -> None:
     acting(act)
 
 
+def test_a_receipt_that_is_none_does_not_run() -> None:
+    """Some other document of the relay's in place of the receipt is refused."""
+
+    async def act(relay: GateDouble, guard: Guard, _: World) -> None:
+        await approved(relay, guard)
+        relay.receipt_of = lambda gated: gated.envelope
+
+        assert "malformed" == (await lied(relay, guard)).reason
+
+    acting(act)
+
+
 def test_a_device_that_is_not_pinned_does_not_count() -> None:
     """An approval by a device that the relay calls bob's, and the service does not, is refused."""
 
