@@ -31,6 +31,7 @@ _words = st.sampled_from(
 )
 _texts = st.text(max_size=60) | st.lists(_words, max_size=25).map("".join)
 
+_like_each_other = st.text("a\0\\u0é\u2028", max_size=4)
 _names = st.sampled_from(["a", "b", "c"])
 _leaves = (
     st.none()
@@ -105,6 +106,14 @@ def test_a_condition_and_its_negation_never_pass_both(
         either = compile_condition(text)
         other = compile_condition(f"!({text})")
         assert either.waits(request_, resource) or other.waits(request_, resource)
+
+
+@given(mine=_like_each_other, other=_like_each_other)
+def test_different_texts_are_never_taken_for_one(mine: str, other: str) -> None:
+    """A call waits under "not equal" unless its two texts are the same one."""
+    condition = compile_condition("request.a != request.b")
+
+    assert condition.waits({"a": mine, "b": other}, None) or mine == other
 
 
 @given(data=st.binary(max_size=300))

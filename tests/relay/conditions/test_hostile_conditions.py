@@ -110,3 +110,46 @@ def test_the_budget_of_what_grows_with_its_square() -> None:
 def test_names_are_unique() -> None:
     """Each idea has its own name."""
     assert len(NAMES) == len(set(NAMES))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "request.host != 'web-1'",
+        "!request.host.matches('^[a-z0-9-]+$')",
+        "size(request.host) > 5",
+        "request.host.contains('evil')",
+        "request.hosts.exists(host, host != 'web-1')",
+        "request != {'host': 'web-1', 'hosts': ['web-1'], 'a': {'safe': 1}}",
+        "!has(request.a.safe)",
+    ],
+)
+def test_a_nul_in_a_text_hides_nothing(condition: str) -> None:
+    """A call waits where the library would see its texts or names only as far as a NUL."""
+    seen: dict[str, JsonValue] = {"host": "web-1", "hosts": ["web-1"], "a": {"safe": 1}}
+    hidden: dict[str, JsonValue] = {
+        "host": "web-1\0evil",
+        "hosts": ["web-1\0evil"],
+        "a": {"safe\0evil": 1},
+    }
+    compiled = compile_condition(condition)
+
+    assert not compiled.waits(seen, None)
+    assert compiled.waits(hidden, None)
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", 'a"\\u0000', "\\"])
+def test_backslashes_are_no_nul(text: str) -> None:
+    """A call with a backslash before u0000, which is no NUL, is evaluated."""
+    assert not compile_condition("request.a == 'x'").waits({"a": text}, {"a": text})
+
+
+@pytest.mark.parametrize("text", ["\0", "\\\0", '"\0', "\\\\\0"])
+def test_a_nul_after_anything_is_one(text: str) -> None:
+    """A NUL in the resource is found whatever stands before it."""
+    assert compile_condition("request.a == 'x'").waits({"a": ""}, {"a": text})
+
+
+def test_a_pattern_with_a_nul() -> None:
+    """A pattern is refused that could not be tried as it is written."""
+    assert why_unusable("request.a.matches('a\\u0000(')") is not None

@@ -1,9 +1,10 @@
 """Conditions: taken with limits, and evaluated so that only a plain ``false`` lets a call pass.
 
-Three traps of the library, each held by a test: an error comes back as a value whose plain form is
-a text, which Python takes for true; an endless loop is a ``RuntimeError``; and whatever else goes
-wrong inside it is a ``RuntimeError`` too. So nothing but a value of type BOOL that is ``False``
-counts, and everything else waits.
+Four traps of the library, each held by a test: an error comes back as a value whose plain form is
+a text, which Python takes for true; an endless loop is a ``RuntimeError``; whatever else goes wrong
+inside it is a ``RuntimeError`` too; and for it a text of the call ends at its first NUL. So a call
+with a NUL in it is not evaluated, nothing but a value of type BOOL that is ``False`` counts, and
+everything else waits.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ ORDINARY_BYTES: Final = 4_096
 MAX_CACHED: Final = 1_024
 
 _MAX_MESSAGE_CHARS: Final = 300
+# As JSON writes them.
+_NUL: Final = rb"\u0000"
+_BACKSLASH: Final = rb"\\"
 _SAID: Final = re.compile(r"ERROR: <input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
 
 
@@ -105,7 +109,10 @@ class Condition:
 
 
 def _encoded(value: dict[str, JsonValue]) -> bytes | None:
-    """Return what a condition looks at as JSON; None where it is too large or too deep for that."""
+    """Return what a condition looks at as JSON; None where it cannot be looked at.
+
+    That is what is too large or too deep, and what the library would not see as it is.
+    """
     for member in value.values():  # at a glance, before anything is written out
         if isinstance(member, (str, list, dict)) and len(member) > MAX_REQUEST_VIEW_BYTES:
             return None
@@ -114,7 +121,12 @@ def _encoded(value: dict[str, JsonValue]) -> bytes | None:
         return None
     if text.count(b"[") + text.count(b"{") > MAX_JSON_DEPTH and _is_deep(value):
         return None
-    return text
+    return None if _has_nul(text) else text
+
+
+def _has_nul(text: bytes) -> bool:
+    """Say whether a text in JSON has a NUL: the library takes it for the text's end."""
+    return _NUL in text and _NUL in text.replace(_BACKSLASH, b"")
 
 
 def compile_condition(text: str) -> Condition:
@@ -225,6 +237,8 @@ def _probe() -> cel.Expression:
 
 def _is_pattern(pattern: str) -> bool:
     """Say whether RE2 takes a pattern; the library finds that out only when it evaluates."""
+    if "\0" in pattern:  # it would be tried without what follows
+        return False
     activation = _environment().Activation({"request": {"pattern": pattern}, "resource": {}})
     return bool(_probe().eval(activation).type() == cel.Type.BOOL)
 
