@@ -140,6 +140,13 @@ def test_a_reason_says_something(protected: Operator) -> None:
     assert ["alice", "bob"] == names(protected)
 
 
+def test_no_variable_breaks_the_glass(protected: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that was left behind does not go round the approval of every later command."""
+    monkeypatch.setenv("QUORUMKEY_RELAY_BREAK_GLASS", "Both phones are lost")
+
+    assert "QUORUMKEY_RELAY_BREAK_GLASS" in protected("admins", "add", "carol", *OF_ACME).refused(2)
+
+
 def test_a_reason_that_is_not_needed_is_not_told(folder: Operator) -> None:
     """While protection is off there is no glass to break."""
     folder.json("admins", "add", "alice", "--break-glass", "Just in case", *OF_ACME)

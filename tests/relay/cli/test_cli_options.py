@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from tests.relay.cli.prompt import Operator
 
-NOT_FROM_THE_ENVIRONMENT = {"--help", "-h"}
+#: The last one is meant for one command; a variable would stay for the next.
+NOT_FROM_THE_ENVIRONMENT = {"--help", "-h", "--break-glass"}
 
 
 def flags_and_variables() -> Iterator[tuple[str, str]]:
@@ -34,7 +35,7 @@ def test_every_setting_is_an_option(name: str) -> None:
 
 
 def test_every_option_is_a_variable() -> None:
-    """The help of each option of each command names a QUORUMKEY_RELAY_ variable."""
+    """The help of each option of each command but one names a QUORUMKEY_RELAY_ variable."""
     missing = [
         where
         for where, text in flags_and_variables()

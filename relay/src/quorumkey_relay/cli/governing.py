@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from quorumkey.protocol import check_text
 from quorumkey.protocol.limits import MAX_REASON_CHARS, MIN_REASON_CHARS
 from quorumkey_relay.cli.access import integrator_of
-from quorumkey_relay.cli.options import own
+from quorumkey_relay.cli.options import own, said_each_time
 from quorumkey_relay.cli.output import Refused, say_error
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.domain import protection_rules
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BreakGlassOption = Annotated[
     str | None,
-    own(
+    said_each_time(
         "break_glass",
         "REASON",
         "Do it although protection is on, without approval; the reason is told to everybody.",

@@ -34,7 +34,6 @@ COMMAND_OPTIONS: Final = frozenset(
         "apns_sandbox_port",
         "approver",
         "before",
-        "break_glass",
         "condition",
         "count_requestor",
         "control_port",
@@ -116,6 +115,12 @@ def own(
         min=least,
         max=most,
     )
+    return cast("OptionInfo", made)
+
+
+def said_each_time(name: str, metavar: str, help_text: str) -> OptionInfo:
+    """Return an option that no variable stands for, because it is meant for one command only."""
+    made = typer.Option("--" + name.replace("_", "-"), metavar=metavar, help=help_text)
     return cast("OptionInfo", made)
 
 
