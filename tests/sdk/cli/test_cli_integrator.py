@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.sdk.cli.terminal import type_in
+from tests.sdk.protected_world import World
 from tests.sdk.relay_double import URL, Phone, RelayDouble, answer, body_of
 
-from quorumkey.protocol import Action, format_time
+from quorumkey.protocol import Action, Kind, format_time, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,6 +219,22 @@ def test_a_receipt_in_a_file(relay: RelayDouble, tmp_path: Path) -> None:
         "output": str(tmp_path / "r"),
     } == written.object
     assert 2 == bad.status
+
+
+def test_how_a_receipt_is_checked_is_told(relay: RelayDouble, tmp_path: Path) -> None:
+    """The way named for a protected method's receipt is the one that compares the call."""
+    stored = relay.ask(ALICE)
+    request_id = stored.document.request_id
+    ordinary = type_in("receipt", request_id, "-o", tmp_path / "ordinary")
+    relay.script(f"GET /v1/requests/{request_id}/receipt", answer(World().receipt().to_json()))
+    protected = type_in("receipt", request_id, "-o", tmp_path / "protected")
+    strange = sign(Kind.REQUEST, b"{}", relay.key).to_json()
+    relay.script(f"GET /v1/requests/{request_id}/receipt", answer(strange))
+    unread = type_in("receipt", request_id, "-o", tmp_path / "strange")
+
+    assert "quorumkey verify" in ordinary.out
+    assert "verify_protected_call" in protected.out
+    assert "quorumkey verify" in unread.out
 
 
 def test_revoked_devices_are_told_apart(relay: RelayDouble) -> None:

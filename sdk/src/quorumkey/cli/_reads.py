@@ -21,11 +21,14 @@ from quorumkey.cli._integrator import (
 from quorumkey.cli._output import Output
 from quorumkey.cli._request_text import party_text
 from quorumkey.device.visible import visible
+from quorumkey.errors import ProtocolError
+from quorumkey.protocol import Receipt, RequestDocument
 from quorumkey.protocol.encoding import format_time
 from quorumkey.protocol.pictogram import speakable
 
 if TYPE_CHECKING:
     from quorumkey.client import ConfirmedDevice, Device
+    from quorumkey.protocol import Envelope
     from quorumkey.protocol.encoding import JsonValue
 
 __all__ = ["app"]
@@ -109,7 +112,21 @@ def receipt(
         return
     write_output(output, envelope.encode())
     out.json({"request_id": request_id, "output": str(output)})
-    out.line(f"The receipt is in {output}; check it with: quorumkey verify {output} --policy FILE")
+    way = (
+        "verify_protected_call of quorumkey.protected"
+        if _is_of_protected_method(envelope)
+        else f"quorumkey verify {output} --policy FILE"
+    )
+    out.line(f"The receipt is in {output}; check it with: {way}")
+
+
+def _is_of_protected_method(envelope: Envelope) -> bool:
+    """Whether a receipt says that it is of a protected method's call; nothing of it is checked."""
+    try:
+        receipt = Receipt.decode(envelope.payload)
+        return RequestDocument.decode(receipt.request.payload).profile == "protected_method"
+    except ProtocolError:
+        return False
 
 
 @app.command("devices")
