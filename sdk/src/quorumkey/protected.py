@@ -204,7 +204,10 @@ def _expect(  # noqa: PLR0913 - as verify_protected_call
     keys, persons = _roster(administrators)
     others = required - 1 if counts else required
     if len({*persons.values()} - _caller(call)) < others:
-        message = f"There are fewer than {others} other administrators with a device."
+        message = (
+            f"The administrators given here have fewer than {others} others with a device,"
+            " so no approval could be enough."
+        )
         raise refuse(message)
     return _Expected(
         call=call,

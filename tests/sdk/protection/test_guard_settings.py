@@ -86,9 +86,11 @@ def test_a_roster_is_stored_and_read(tmp_path: Path) -> None:
     ids=["list", "cut", "empty", "bare", "counting", "member", "key", "twice", "nameless"],
 )
 def test_a_roster_that_is_none(text: bytes, said: str) -> None:
-    """What is no roster is refused with a reason."""
-    with pytest.raises(ConfigurationError, match=said):
+    """What is no roster is refused with a reason, which does not blame the relay."""
+    with pytest.raises(ConfigurationError, match=said) as refused:
         Roster.decode(text)
+
+    assert "relay" not in str(refused.value)
 
 
 def test_a_roster_that_is_not_there(tmp_path: Path) -> None:

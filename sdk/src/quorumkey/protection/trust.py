@@ -112,7 +112,9 @@ class Roster:
             fields.raw("count_requestor")
             count_requestor = fields.flag("count_requestor")
         except (QuorumkeyError, ProtocolError) as error:
-            raise ConfigurationError(f"The roster is not usable: {error}") from None
+            # The reader is that of answers; a file is none.
+            fault = str(error).removeprefix("The relay's answer is not usable: ")
+            raise ConfigurationError(f"The roster is not usable: {fault}") from None
         if len({person for person, _ in people}) != len(people):
             raise ConfigurationError("The roster names an administrator twice.")
         return Roster(dict(people), required, count_requestor)
