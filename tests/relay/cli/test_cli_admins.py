@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,6 +146,32 @@ def test_no_variable_breaks_the_glass(protected: Operator, monkeypatch: pytest.M
     monkeypatch.setenv("QUORUMKEY_RELAY_BREAK_GLASS", "Both phones are lost")
 
     assert "QUORUMKEY_RELAY_BREAK_GLASS" in protected("admins", "add", "carol", *OF_ACME).refused(2)
+
+
+def test_an_api_key_is_not_made_while_protection_is_on(protected: Operator) -> None:
+    """Keys are protected too: without a reason none is made; with one it is, and that is told."""
+    said = protected("keys", "create", *OF_ACME).refused(1)
+    kept = protected.json("keys", "list", *OF_ACME)
+    printed = protected(
+        *("keys", "create", "--name", "spare", "--scope", "admin", *OF_ACME),
+        *("--break-glass", "Both phones are lost", "--json"),
+    )
+    made = json.loads(printed.out)
+
+    assert "--break-glass" in said
+    assert "without approval" in printed.err
+    assert len(kept) + 1 == len(protected.json("keys", "list", *OF_ACME))
+    by = {"kind": "operator", "id": "host"}
+    assert [
+        {
+            "type": "protection.api_key_created",
+            "by": by,
+            "key_id": made["key_id"],
+            "name": "spare",
+            "scope": "admin",
+        },
+        {"type": "protection.break_glass", "by": by, "reason": "Both phones are lost"},
+    ] == told(protected)[:2]
 
 
 def test_a_reason_that_is_not_needed_is_not_told(folder: Operator) -> None:

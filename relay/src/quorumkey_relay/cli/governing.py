@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from quorumkey.protocol import JsonValue
     from quorumkey_relay.identity.principals import Device
     from quorumkey_relay.store.sqlite.admin import AdminStore
+    from quorumkey_relay.store.writes import AppendEvent
     from quorumkey_relay.usecases.protection.audit import GoverningKind
 
 BreakGlassOption = Annotated[
@@ -159,36 +160,51 @@ def change(
             raise Refused(after.message)
         if after is before:
             return Changed(before, changed=False)
-        broken = _glass(before, break_glass)
-        told = [tell(before, after)]
-        if broken is not None:
-            told.insert(0, Told("protection.break_glass", {"reason": broken}))
-        now, mint = SystemClock().now(), SystemMint()
-        events = [
-            audit(
-                one.kind,
-                integrator_id=integrator_id,
-                subject=integrator_id,
-                now=now,
-                mint=mint,
-                by=OPERATOR,
-                **one.members,
-            )
-            for one in told
-        ]
+        broken = glass(before, break_glass)
         try:
-            store.commit(PutProtection(known, after), *events)
+            store.commit(
+                PutProtection(known, after),
+                *events_of(integrator_id, tell(before, after), broken=broken),
+            )
         except Conflict:
             continue  # a serving relay was faster; look again at what it made of it
-        if broken is not None:
-            say_error("changed without approval while protection is on; this is in the audit log")
+        warn(broken)
         return Changed(after, changed=True)
     message = "others are changing the protection at the same time; try again"
     raise Refused(message)
 
 
-def _glass(before: Protection, break_glass: str | None) -> str | None:
-    """Return the reason for going round the approval, None where none is needed."""
+def events_of(integrator_id: str, told: Told, *, broken: str | None) -> list[AppendEvent]:
+    """Return what tells of a change; that the glass was broken for it comes first."""
+    every = [told]
+    if broken is not None:
+        every.insert(0, Told("protection.break_glass", {"reason": broken}))
+    now, mint = SystemClock().now(), SystemMint()
+    return [
+        audit(
+            one.kind,
+            integrator_id=integrator_id,
+            subject=integrator_id,
+            now=now,
+            mint=mint,
+            by=OPERATOR,
+            **one.members,
+        )
+        for one in every
+    ]
+
+
+def warn(broken: str | None) -> None:
+    """Say on standard error that the glass was broken, where it was."""
+    if broken is not None:
+        say_error("changed without approval while protection is on; this is in the audit log")
+
+
+def glass(before: Protection, break_glass: str | None) -> str | None:
+    """Return the reason for going round the approval, None where none is needed.
+
+    Raises ``Refused`` where protection is on and no reason is given.
+    """
     if not before.settings.enabled:
         return None
     if break_glass is None:

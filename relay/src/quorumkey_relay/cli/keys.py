@@ -10,7 +10,15 @@ import typer
 from quorumkey.protocol import check_text, format_time
 from quorumkey.protocol.limits import MAX_NAME_CHARS, MIN_NAME_CHARS
 from quorumkey_relay.cli.access import integrator_of, opened
-from quorumkey_relay.identity.apikeys import make_api_key
+from quorumkey_relay.cli.governing import (
+    BreakGlassOption,
+    Told,
+    check_reason,
+    events_of,
+    glass,
+    protection_of,
+    warn,
+)
 from quorumkey_relay.cli.options import (
     STORE_SETTINGS,
     IntegratorOption,
@@ -23,6 +31,7 @@ from quorumkey_relay.cli.options import (
 from quorumkey_relay.cli.output import Output, Refused
 from quorumkey_relay.cli.rotation import rotate
 from quorumkey_relay.clock import SystemClock
+from quorumkey_relay.identity.apikeys import make_api_key
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutApiKey
@@ -43,7 +52,8 @@ app = typer.Typer(
 @app.command(
     "create",
     help=explained(
-        "Make an API key for an integrator. It is shown only now.",
+        "Make an API key for an integrator. It is shown only now. While the integrator's protection"
+        " is on this is done by the API, with approval.",
         "quorumkey-relay keys create --integrator 0190a000-0000-7000-8000-000000000001",
         "quorumkey-relay keys create --integrator 0190a000-0000-7000-8000-000000000001"
         " --name deploys --json",
@@ -59,12 +69,15 @@ def create(  # noqa: PLR0913 - one argument for each option
         Literal["integrator", "admin"], own("scope", "integrator|admin", "What it may do.")
     ] = "integrator",
     test: TestOption = False,
+    break_glass: BreakGlassOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an API key for an integrator."""
     check_text(name, field="name", minimum=MIN_NAME_CHARS, maximum=MAX_NAME_CHARS)
+    check_reason(break_glass)
     with opened(settings) as store:
         owner = integrator_of(store, integrator)
+        broken = glass(protection_of(store, owner.id), break_glass)
         text, key = make_api_key(
             SystemMint(),
             integrator_id=owner.id,
@@ -73,7 +86,13 @@ def create(  # noqa: PLR0913 - one argument for each option
             now=SystemClock().now(),
             test=test,
         )
-        store.commit(PutApiKey(key))
+        told = Told(
+            "protection.api_key_created",
+            {"key_id": key.key_id, "name": key.name, "scope": key.scope},
+        )
+        events = () if broken is None else events_of(owner.id, told, broken=broken)
+        store.commit(PutApiKey(key), *events)
+    warn(broken)
     out = Output(as_json=as_json)
     out.json({"key_id": key.key_id, "api_key": text})
     out.line(f"Made an API key for {owner.name}; it is shown only now.")
