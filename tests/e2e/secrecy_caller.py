@@ -26,6 +26,7 @@ UNLIMITED = "10000000"
 GENEROUS = (
     *("--rate-ip", UNLIMITED, "--rate-ip-failures", UNLIMITED),
     *("--rate-api-key", UNLIMITED, "--rate-device", UNLIMITED),
+    *("--rate-protection", UNLIMITED),
 )
 
 
@@ -98,6 +99,8 @@ class Caller:
         error = members.get("error")
         if isinstance(error, dict):
             self.codes.add(str(error["code"]))
+        elif "x-quorumkey-error" in answer.headers:
+            self.codes.add(answer.headers["x-quorumkey-error"])
         return members
 
     def ask(self, body: Json, **headers: str) -> dict[str, Json]:

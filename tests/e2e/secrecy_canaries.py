@@ -15,7 +15,7 @@ Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 
 #: Members whose values are secret, or signed for one reader, in whatever body they stand.
 SECRET_MEMBERS = frozenset(
-    {"api_key", "nonce", "pairing_code", "pairing_url", "payload", "sig", "token"}
+    {"api_key", "apiKey", "nonce", "pairing_code", "pairing_url", "payload", "sig", "token"}
 )
 MIN_SECRET_CHARS = 12
 

@@ -115,8 +115,8 @@ def every_route(caller: Caller, session: str) -> None:
         unknown = caller.canaries.keep("path fingerprint", token_hex(32))
         for name in (canary, unknown, f"%00{canary}", f"{canary}/{canary}"):
             path = route.path.replace("{request_id}", name).replace("{pairing_id}", name)
-            path = path.replace("{fingerprint}", name)
-            _at_route(caller, route, path, right)
+            path = path.replace("{fingerprint}", name).replace("{claim_id}", name)
+            at_route(caller, route, path, right)
             if path == route.path:
                 break
     for method in ("GET", "POST", "OPTIONS", "TRACE", "CANARY"):
@@ -128,7 +128,8 @@ def _query(caller: Caller) -> str:
     return f"?{canary}={canary}"
 
 
-def _at_route(caller: Caller, route: Endpoint[Any, Any], path: str, right: str) -> None:
+def at_route(caller: Caller, route: Endpoint[Any, Any], path: str, right: str) -> None:
+    """Whatever may be wrong with a call of one route."""
     plant = caller.canaries.plant
 
     def call(body: Json | bytes = b"", **more: Any) -> None:  # noqa: ANN401 — handed on
