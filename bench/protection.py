@@ -14,6 +14,7 @@ from bench.load import Load, LoadError, connected
 from bench.people import Account, Asked, call, redirected
 from bench.report import Figures, Row, at_least
 from quorumkey.protection import Caller, Guard, Method, UnsafeTrustRelay
+from quorumkey_relay.usecases.protection.waiting import MAX_PENDING_PER_CALLER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,6 @@ ADMINISTRATORS: Final = 2
 _SETTINGS: Final = {
     **servers.RAISED,
     "QUORUMKEY_RELAY_RATE_PROTECTION": "100000000",
-    "QUORUMKEY_RELAY_MAX_PENDING_PER_DEVICE": "100000",
 }
 _US: Final = 1e6
 _CHUNK: Final = 5_000
@@ -148,6 +148,13 @@ class Gated:
 
     async def _approved(self, count: int) -> list[bytes]:
         """Have so many calls approved; return the calls that will claim them."""
+        calls: list[bytes] = []
+        while (left := count - len(calls)) > 0:
+            calls += await self._wave(min(left, MAX_PENDING_PER_CALLER))
+        return calls
+
+    async def _wave(self, count: int) -> list[bytes]:
+        """Have as many calls approved as one caller may have waiting at a time."""
         requests = [{"tag": "staging", "number": self._made + n} for n in range(count)]
         opened = await self._relay.load.run([self._check(ALWAYS, request) for request in requests])
         waiting = [json.loads(answer) for answer in opened.succeeded()]

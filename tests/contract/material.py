@@ -265,3 +265,10 @@ async def furnish(store: Store, *names: str) -> Furnished:
     for name in names:
         await store.commit(admission(name))
     return Furnished(store)
+
+
+def pending_count(
+    store: Store, device: str, *, integrator_id: str = ACME.id, profile: str = "approval"
+) -> int:
+    """How many pending requests name a device: ordinary ones of ACME, unless told otherwise."""
+    return store.pending_count(device, integrator_id=integrator_id, profile=profile)

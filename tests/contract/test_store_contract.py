@@ -18,6 +18,7 @@ from tests.contract.material import (
     furnish,
     happened,
     pairing,
+    pending_count,
     request,
 )
 from tests.relay.simulator import ACME, UMBRELLA
@@ -281,7 +282,12 @@ async def test_pending_for_lists_a_devices_open_requests(store: Store) -> None:
 
     alice = fingerprint("alice")
     assert [first, third] == list(store.pending_for(alice))
-    assert (2, 0) == (store.pending_count(alice), store.pending_count(fingerprint("mallory")))
+    assert (2, 0, 0, 0) == (
+        pending_count(store, alice),
+        pending_count(store, fingerprint("mallory")),
+        pending_count(store, alice, profile="protected_method"),
+        pending_count(store, alice, integrator_id=UMBRELLA.id),
+    )
 
 
 async def test_opening_and_ending_may_share_a_turn(store: Store) -> None:

@@ -17,6 +17,7 @@ from tests.contract.material import (
     furnish,
     happened,
     pairing,
+    pending_count,
     request,
 )
 from tests.relay.simulator import ACME, START
@@ -64,7 +65,7 @@ async def test_a_commit_that_cannot_be_written_is_refused(backend: Backend, stor
         directory.device(fingerprint("carol")),
         directory.pairing_by_code(invitation.code_digest),
         await store.load(opened.terms.request_id),
-        store.pending_count(fingerprint("alice")),
+        pending_count(store, fingerprint("alice")),
     )
 
 

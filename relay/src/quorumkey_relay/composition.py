@@ -222,7 +222,6 @@ def compose(base: Foundations) -> Parts:
         clock=clock,
         mint=mint,
         keys=keys,
-        policy=policy,
         plan=plan,
         decide=decide,
         votes=votes,

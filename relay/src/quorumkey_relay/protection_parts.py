@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.usecases.answer import AnswerRequest
-    from quorumkey_relay.usecases.ports import Limiter, Policy
+    from quorumkey_relay.usecases.ports import Limiter
     from quorumkey_relay.usecases.protection.votes import AdministratorVotes
 
 
@@ -54,7 +54,6 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
     clock: Clock,
     mint: Mint,
     keys: RelayKeys,
-    policy: Policy,
     plan: DeliveryPlan,
     decide: AnswerRequest,
     votes: AdministratorVotes,
@@ -71,7 +70,7 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
         keys=keys,
         conditions=Conditions(),
         watch=watch,
-        opening=OpenProtectedCall(store=store, mint=mint, keys=keys, policy=policy, plan=plan),
+        opening=OpenProtectedCall(store=store, mint=mint, keys=keys, plan=plan),
     )
     governor = Governor(store=store, clock=clock, mint=mint, gate=gate)
     govern = Govern(

@@ -309,7 +309,7 @@ class Settings:
     max_pending_per_device: int = option(
         kinds.integer(1, _MAX_COUNT),
         20,
-        "Pending requests of one integrator that may name the same device.",
+        "Pending ordinary requests of one integrator that may name the same device.",
     )
     max_nonces: int = option(
         kinds.integer(1, _MAX_COUNT), 100_000, "Live nonces in all; beyond it 503."

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
+    from quorumkey_relay.domain.forms import Executor
     from quorumkey_relay.domain.model import Status
     from quorumkey_relay.domain.protection import Protection
-    from quorumkey_relay.domain.transactions import Claim, Transaction
+    from quorumkey_relay.domain.transactions import Caller, Claim, Transaction
     from quorumkey_relay.identity.principals import (
         ApiKey,
         Attestation,
@@ -148,8 +149,8 @@ class Store(Protocol):
         """Return the requests of ``pending`` that name a device, oldest first."""
         ...
 
-    def pending_count(self, device: str) -> int:
-        """Return how many requests of ``pending`` name a device."""
+    def pending_count(self, device: str, *, integrator_id: str, profile: str) -> int:
+        """Return how many requests of ``pending`` name a device, of one integrator and profile."""
         ...
 
     async def summary(self, request_id: str) -> Summary | None:
@@ -189,6 +190,15 @@ class Store(Protocol):
         """Return the transaction for a call that was claimed under a key and has no result yet.
 
         It is the newest state, durable or not.
+        """
+        ...
+
+    def waiting_calls(
+        self, integrator_id: str, *, executor: Executor, caller: Caller | None = None
+    ) -> Collection[str]:
+        """Return the ids of the pending requests of calls, of one caller or of all.
+
+        It is the newest state, durable or not, and changes with it: look before the next await.
         """
         ...
 

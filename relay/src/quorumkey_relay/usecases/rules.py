@@ -73,15 +73,20 @@ def _check_requester(document: RequestDocument, persons: dict[str, str]) -> Refu
 def pending_limit(
     document: RequestDocument, store: Store, *, now: int, limit: int
 ) -> Refusal | None:
-    """Refuse when one of the devices already has ``limit`` open requests of this integrator."""
+    """Refuse when a device already has ``limit`` open requests of this integrator and profile."""
+    integrator_id, profile = document.integrator.id, document.profile
     for group in document.policy.groups:
         for approver in group.approvers:
-            if store.pending_count(approver.fingerprint) < limit:
+            named = store.pending_count(
+                approver.fingerprint, integrator_id=integrator_id, profile=profile
+            )
+            if named < limit:
                 continue
             own = [
                 stored.terms
                 for stored in store.pending_for(approver.fingerprint)
-                if stored.terms.integrator_id == document.integrator.id
+                if stored.terms.integrator_id == integrator_id
+                and stored.terms.profile == profile
                 and status_at(stored.terms, stored.state, now) is Status.PENDING
             ]
             if len(own) >= limit:

@@ -46,7 +46,7 @@ def apply_protection(
             directory.put_protection(after)
             return [rows.protection_row(write)]
         case OpenTransaction(transaction=transaction):
-            transactions.insert(transaction)
+            open_requests.open_transaction(transaction)
             return [rows.transaction_row(transaction)]
         case WithdrawTransaction(request_id=request_id, withdrawal=withdrawal):
             transactions.withdraw(request_id, withdrawal)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.store.sqlite.hot_protection import OpenTransactions, ProtectionDirectory
+from quorumkey_relay.store.sqlite.hot_protection import (
+    OpenTransactions,
+    ProtectionDirectory,
+    WaitingCalls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from quorumkey_relay.domain.transactions import Transaction
     from quorumkey_relay.identity.principals import (
         ApiKey,
         BoundAppAttestKey,
@@ -178,9 +183,11 @@ class OpenRequests:
         """Start empty."""
         self.next_number = 1
         self.transactions = OpenTransactions()
+        self.calls = WaitingCalls()
         self._pending: dict[str, Slot] = {}
         self._recent: OrderedDict[str, Slot] = OrderedDict()
         self._by_device: dict[str, dict[str, Slot]] = {}
+        self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def __iter__(self) -> Iterator[Stored]:
         """Iterate over pending requests, oldest first."""
@@ -208,9 +215,9 @@ class OpenRequests:
         """Return pending requests that name ``device``, oldest first."""
         return [slot.stored for slot in self._by_device.get(device, {}).values()]
 
-    def count(self, device: str) -> int:
-        """Return how many pending requests name ``device``."""
-        return len(self._by_device.get(device, ()))
+    def count(self, device: str, integrator_id: str, profile: str) -> int:
+        """Return how many pending requests name ``device``, of one integrator and profile."""
+        return self._counts[device, integrator_id, profile]
 
     def add(self, stored: Stored) -> Slot:
         """Take a request that is new or was read at start."""
@@ -221,10 +228,17 @@ class OpenRequests:
 
     def insert(self, slot: Slot) -> None:
         """Take a pending request that has a row number."""
-        request_id = slot.stored.terms.request_id
-        self._pending[request_id] = slot
-        for device in slot.stored.terms.seats:
-            self._by_device.setdefault(device, {})[request_id] = slot
+        terms = slot.stored.terms
+        self._pending[terms.request_id] = slot
+        for device in terms.seats:
+            self._by_device.setdefault(device, {})[terms.request_id] = slot
+            self._counts[device, terms.integrator_id, terms.profile] += 1
+
+    def open_transaction(self, transaction: Transaction) -> None:
+        """Take an open transaction; its request was taken before, if it is pending."""
+        self.transactions.insert(transaction)
+        if transaction.request_id in self._pending:
+            self.calls.add(transaction)
 
     def remember(self, slot: Slot) -> None:
         """Keep a finished request for a while."""
@@ -242,10 +256,16 @@ class OpenRequests:
         """Move a request that has just ended out of the pending ones."""
         if slot.stored.state.status is Status.PENDING:
             return
-        request_id = slot.stored.terms.request_id
+        terms = slot.stored.terms
+        request_id = terms.request_id
         if self._pending.pop(request_id, None) is None:
             return
-        for device in slot.stored.terms.seats:
+        self.calls.remove(request_id)
+        for device in terms.seats:
+            key = (device, terms.integrator_id, terms.profile)
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
             named = self._by_device.get(device)
             if named is not None:
                 named.pop(request_id, None)

@@ -10,8 +10,9 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from quorumkey_relay.domain.forms import Executor
     from quorumkey_relay.domain.protection import Protection
-    from quorumkey_relay.domain.transactions import Claim, Transaction, Withdrawal
+    from quorumkey_relay.domain.transactions import Caller, Claim, Transaction, Withdrawal
     from quorumkey_relay.identity.principals import Device, Pairing
 
 # A call that is issued again, or a result, just after the end is judged without a read.
@@ -65,6 +66,41 @@ class ProtectionDirectory:
             self._tied[key] = left
         else:
             self._tied.pop(key, None)
+
+
+class WaitingCalls:
+    """Which requests of calls are pending, by who has to execute the call and who calls."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._calls: dict[tuple[str, ...], dict[str, Transaction]] = {}
+        self._known: dict[str, Transaction] = {}
+
+    def of(self, integrator_id: str, executor: Executor, caller: Caller | None) -> Collection[str]:
+        """Return the request ids of one caller's calls, or of everybody's, oldest first."""
+        who = () if caller is None else (caller.kind, caller.id)
+        return self._calls.get((integrator_id, executor, *who), {}).keys()
+
+    def add(self, transaction: Transaction) -> None:
+        """Take a call whose request is pending."""
+        self._known[transaction.request_id] = transaction
+        for key in self._keys(transaction):
+            self._calls.setdefault(key, {})[transaction.request_id] = transaction
+
+    def remove(self, request_id: str) -> None:
+        """Take that a request is not pending any more, if it was that of a call."""
+        transaction = self._known.pop(request_id, None)
+        if transaction is None:
+            return
+        for key in self._keys(transaction):
+            named = self._calls[key]
+            del named[request_id]
+            if not named:
+                del self._calls[key]
+
+    def _keys(self, transaction: Transaction) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        everybody = (transaction.integrator_id, transaction.executor)
+        return everybody, (*everybody, transaction.caller.kind, transaction.caller.id)
 
 
 class OpenTransactions:

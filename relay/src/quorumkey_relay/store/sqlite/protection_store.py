@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
-    from quorumkey_relay.domain.transactions import Claim, Transaction
+    from quorumkey_relay.domain.forms import Executor
+    from quorumkey_relay.domain.transactions import Caller, Claim, Transaction
     from quorumkey_relay.store.sqlite.hot import OpenRequests
     from quorumkey_relay.store.sqlite.reader import Reader
     from quorumkey_relay.store.sqlite.writer import Writer
@@ -32,6 +33,12 @@ class TransactionStore:
     ) -> Transaction | None:
         """Return the transaction of a call that was claimed under a key, without a result."""
         return self._open.transactions.claimed_for_call(integrator_id, match_key, key_digest)
+
+    def waiting_calls(
+        self, integrator_id: str, *, executor: Executor, caller: Caller | None = None
+    ) -> Collection[str]:
+        """Return the pending requests of calls; see ``Store.waiting_calls``."""
+        return self._open.calls.of(integrator_id, executor, caller)
 
     def open_transactions(self) -> Iterable[Transaction]:
         """Return the transactions that something can still happen to, oldest first."""

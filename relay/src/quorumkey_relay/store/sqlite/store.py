@@ -159,7 +159,7 @@ class SqliteStore(OutboxStore, WebhookQueue, TransactionStore):
         for protection in self._reader.protection.protections():
             directory.put_protection(protection)
         for transaction in self._reader.protection.open_transactions():
-            open_requests.transactions.insert(transaction)
+            open_requests.open_transaction(transaction)
         open_requests.next_number = self._reader.last_request_number() + 1
         self._directory, self._open = directory, open_requests
 
@@ -273,9 +273,9 @@ class SqliteStore(OutboxStore, WebhookQueue, TransactionStore):
         """Return pending requests that name a device, oldest first."""
         return self._open.for_device(device)
 
-    def pending_count(self, device: str) -> int:
-        """Return how many pending requests name a device."""
-        return self._open.count(device)
+    def pending_count(self, device: str, *, integrator_id: str, profile: str) -> int:
+        """Return how many pending requests name a device, of one integrator and profile."""
+        return self._open.count(device, integrator_id, profile)
 
     async def summary(self, request_id: str) -> Summary | None:
         """Return what a read reports."""

@@ -20,7 +20,8 @@ from quorumkey_relay.store.writes import OpenTransaction
 from quorumkey_relay.usecases.opening import NONCE_BYTES, opening, sealed
 from quorumkey_relay.usecases.protection.audit import audit
 from quorumkey_relay.usecases.protection.panel import panel
-from quorumkey_relay.usecases.rules import check_devices, pending_limit
+from quorumkey_relay.usecases.protection.waiting import waiting_limit
+from quorumkey_relay.usecases.rules import check_devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.records import Stored
     from quorumkey_relay.store.writes import Commit
-    from quorumkey_relay.usecases.ports import Policy as RelayPolicy
     from quorumkey_relay.usecases.protection.gate import GatedCall
 
 
@@ -54,13 +54,15 @@ class OpenProtectedCall:
     store: Store
     mint: Mint
     keys: RelayKeys
-    policy: RelayPolicy
     plan: DeliveryPlan
 
     def __call__(
         self, call: GatedCall, protection: Protection, *, condition: str, match_key: bytes, now: int
     ) -> Opened | Refusal:
         """Return the transaction of a call, or why none can be opened; nothing is written yet."""
+        busy = waiting_limit(call, self.store, now=now)
+        if busy is not None:
+            return busy
         settings = protection.settings
         requester = call.caller.id if call.caller.kind == "person" else None
         counts = (
@@ -81,11 +83,6 @@ class OpenProtectedCall:
         persons = check_devices(document, self.store.directory)
         if isinstance(persons, Refusal):
             return persons
-        busy = pending_limit(
-            document, self.store, now=now, limit=self.policy.max_pending_per_device
-        )
-        if busy is not None:
-            return busy
         stored = sealed(document, persons=persons, key=self.keys.current(now))
         transaction = Transaction(
             request_id=document.request_id,
