@@ -285,7 +285,7 @@ class Settings:
     rate_protection: int = option(
         kinds.integer(1, _MAX_RATE_PER_MINUTE),
         60_000,
-        "Calls of one API key about protected methods, which have a bucket of their own.",
+        "Calls of one API key about protected methods, but catalogues; they have their own bucket.",
         unit="per minute",
     )
     rate_device: int = option(

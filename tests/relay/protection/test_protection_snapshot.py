@@ -143,3 +143,21 @@ async def test_held_polls_are_bounded(
 
     assert crowded.methods is UNSET
     assert (await again).revision == shop.protection.revision
+
+
+async def test_one_integrator_takes_no_place_of_another(
+    shop: Workshop, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond its own bound an integrator's polls are not held, while another's are."""
+    del patient
+    monkeypatch.setattr(watching, "MAX_HELD_POLLS_OF_ONE", 1)
+    poll = await held(shop)
+    read = shop.sim.use.protection.snapshot
+    crowded = await read(integrator_id=ACME.id, revision=shop.protection.revision)
+    other = asyncio.ensure_future(read(integrator_id=UMBRELLA.id, revision=0))
+    await asyncio.sleep(0)
+
+    assert crowded.methods is UNSET
+    assert not other.done()
+    shop.sim.relay.begin_shutdown()
+    await asyncio.gather(poll, other)

@@ -8,7 +8,7 @@ from quorumkey.protocol.limits import MAX_CHECK_BODY_BYTES, MAX_REQUEST_BODY_BYT
 from quorumkey_relay.api import protection, queries
 from quorumkey_relay.api.bodies import NO_BODY, structured
 from quorumkey_relay.api.endpoint import Endpoint
-from quorumkey_relay.api.gate import SERVICE
+from quorumkey_relay.api.gate import API_KEY, SERVICE
 from quorumkey_relay.usecases.protection import commands, views
 from quorumkey_relay.usecases.views import Page
 
@@ -17,7 +17,7 @@ PROTECTION_ROUTES: Final[tuple[Endpoint[Any, Any], ...]] = (
         method="PUT",
         path="/v1/protection/catalogue",
         summary="Register all methods of one service; what it had before goes.",
-        auth=SERVICE,
+        auth=API_KEY,
         body=structured(commands.CatalogueBody, max_bytes=MAX_REQUEST_BODY_BYTES),
         handle=protection.register_catalogue,
         answer=views.SnapshotView,

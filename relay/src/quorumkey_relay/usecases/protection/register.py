@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.conditions import why_unusable
@@ -16,6 +18,8 @@ from quorumkey_relay.usecases.protection.audit import audit
 from quorumkey_relay.usecases.protection.snapshot import snapshot_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.mint import Mint
@@ -34,6 +38,9 @@ class RegisterCatalogue:
     store: Store
     clock: Clock
     mint: Mint
+    turns: defaultdict[str, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock), init=False
+    )
 
     async def __call__(
         self, *, integrator: Integrator, body: CatalogueBody
@@ -50,13 +57,11 @@ class RegisterCatalogue:
             )
             for method in body.methods
         ]
+        faults = await self._look_at_conditions(integrator.id, methods)
         for _ in range(MAX_CONFLICT_RETRIES):
             before = self.store.directory.protection(integrator.id)
             after = register(
-                before or Protection(integrator_id=integrator.id),
-                body.service,
-                methods,
-                why_unusable,
+                before or Protection(integrator_id=integrator.id), body.service, methods, faults.get
             )
             if isinstance(after, Refusal):
                 return after
@@ -69,6 +74,29 @@ class RegisterCatalogue:
                 continue
             return snapshot_of(after)
         raise StoreUnavailable(integrator.id)
+
+    async def _look_at_conditions(
+        self, integrator_id: str, methods: Iterable[Method]
+    ) -> dict[str, str | None]:
+        """Return why conditions cannot be used, as far as the first of which there is a reason.
+
+        Each takes milliseconds and a catalogue can have thousands, so everybody else has a turn
+        after each, and an integrator has one catalogue looked at a time.
+        """
+        async with self.turns[integrator_id]:
+            known = self.store.directory.protection(integrator_id)
+            taken = () if known is None else known.methods.values()
+            faults: dict[str, str | None] = {"": None}
+            faults |= {method.default_condition: None for method in taken}
+            for method in methods:
+                text = method.default_condition
+                if text in faults:
+                    continue
+                faults[text] = why_unusable(text)
+                if faults[text] is not None:
+                    break
+                await asyncio.sleep(0)
+        return faults
 
     def _told(self, after: Protection, body: CatalogueBody) -> AppendEvent:
         return audit(

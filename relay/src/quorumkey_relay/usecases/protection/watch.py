@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Polls held at once; beyond it a poll is answered without waiting.
 MAX_HELD_POLLS: Final = 10_000
+#: Of these for one integrator, so that nobody takes the others' places.
+MAX_HELD_POLLS_OF_ONE: Final = 1_000
 
 
 class ProtectionWatch:
@@ -56,8 +58,10 @@ class ProtectionWatch:
         """Return when the protection has changed, at the latest after ``seconds``."""
         if self._closed or self._held >= MAX_HELD_POLLS:
             return
-        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(integrator_id, set())
+        if len(waiting) >= MAX_HELD_POLLS_OF_ONE:
+            return
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.add(change)
         self._held += 1
         try:
