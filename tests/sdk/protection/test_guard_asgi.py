@@ -540,6 +540,39 @@ def test_a_route_matches_segments() -> None:
     route = Route("post", "/a.b/{tag}/x", "KillProcess")
 
     assert RouteMatch("KillProcess", {"tag": "é"}) == route.match("POST", "/a.b/é/x")
-    for path in ("/a.b/1/2/x", "/a.b//x", "/aXb/1/x", "/a.b/1/x/", "/a.b/1/x\n"):
+    for path in ("/a.b/1/2/x", "/a.b//x", "/aXb/1/x", "/a.b/1/x/", "/a.b/1/x\n\n"):
         assert route.match("POST", path) is None
     assert route.match("GET", "/a.b/1/x") is None
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [("POST", "/hosts/web/kill\n"), ("post", "/hosts/web/kill")],
+    ids=["line-break", "lower-case"],
+)
+def test_another_spelling_of_a_call_is_that_call(verb: str, path: str) -> None:
+    """What routers take for the same call waits: a line break behind the path, a verb in small."""
+
+    async def act(service: Service) -> None:
+        answer = await service.call(path, verb=verb)
+
+        assert (409, "approval_required") == (answer.status, answer.code)
+        assert [] == service.seen
+
+    serving(act)
+
+
+def test_a_route_for_head_is_its_get() -> None:
+    """A route whose verb is HEAD stands for GET too, as the other way round."""
+    route = Route("HEAD", "/x", "KillProcess")
+
+    assert RouteMatch("KillProcess", {}) == route.match("HEAD", "/x") == route.match("GET", "/x")
+
+
+@pytest.mark.parametrize(
+    "path", ["/hosts/{id:int}", "/hosts/{rest:path}", "/hosts/{id", "/a/{b c}"]
+)
+def test_a_path_that_nothing_would_match_is_refused(path: str) -> None:
+    """A parameter with a converter, which would make a route that protects nothing, is told."""
+    with pytest.raises(ConfigurationError, match="no plain name"):
+        Route("POST", path, "KillProcess")

@@ -81,7 +81,7 @@ class Follower:
             asked_at, before = self._monotonic(), self.cache.revision
             try:
                 await (self._poll() if self._registered else self._register())
-            except ClientError as error:
+            except Exception as error:  # noqa: BLE001 - a guard that stops listening must not do so unheard
                 self._missed(error)
                 await self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -110,12 +110,13 @@ class Follower:
             _LOG.warning("The relay is heard again.")
         self._silent = False
 
-    def _missed(self, error: ClientError) -> None:
+    def _missed(self, error: Exception) -> None:
         """Say once that the relay is not heard."""
         if not self._silent:
             _LOG.warning(
                 "The relay is not heard, so calls of %s that could be protected do not run: %s",
                 self._service,
                 error,
+                exc_info=None if isinstance(error, ClientError) else error,
             )
         self._silent = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -98,7 +99,8 @@ async def _target(method: Method, message: Message) -> Target:
     if not message.viewable:
         return Target(failed=True)
     try:
-        found = method.resolver(message.view)
+        # A resolver that changes what it is given must not change what is asked about.
+        found = method.resolver(deepcopy(message.view))
         if inspect.isawaitable(found):
             found = await found
         return Target(failed=True) if found is None else Target.of(found)

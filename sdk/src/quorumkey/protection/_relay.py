@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from quorumkey.client._drivers import AsyncDriver
 from quorumkey.client._exchange import exchange
-from quorumkey.errors import ProtocolError, ReceiptRefused, RefusalReason
+from quorumkey.errors import (
+    ProtocolError,
+    ReceiptRefused,
+    RefusalReason,
+    RelayError,
+    TransportError,
+    UnexpectedAnswerError,
+)
 from quorumkey.protected import verify_protected_call
 from quorumkey.protection.trust import UnsafeTrustRelay
 from quorumkey.protocol.statements import Receipt, RequestDocument
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from quorumkey.client._core import Core
-    from quorumkey.client._exchange import Call
+    from quorumkey.client._exchange import Call, Flow
     from quorumkey.protected import VerifiedCall
     from quorumkey.protection.trust import Roster
     from quorumkey.protocol.dsse import Envelope
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Relay"]
 
 T = TypeVar("T")
+Other = TypeVar("Other")
 
 #: A poll is answered after 0.4 s at the latest; one that takes longer than this is given up.
 POLL_TIMEOUT_SECONDS: Final = 2.0
@@ -47,6 +55,7 @@ class Relay:
     ) -> None:
         """Prepare; nothing is sent yet."""
         self._core = core
+        self._closed = False
         self._once = replace(core.retry, attempts=1)
         self._driver, self._polls = (
             AsyncDriver(
@@ -60,16 +69,32 @@ class Relay:
         )
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whoever asks from now on is told so."""
+        self._closed = True
         await asyncio.gather(self._driver.close(), self._polls.close())
 
     async def ask(self, call: Call[T]) -> T:
         """Make a call, repeating it where that is safe."""
-        return await self._driver.run(self._core.call(call))
+        return await self._run(self._core.call(call))
+
+    async def ask_or(self, call: Call[T], otherwise: Other | None) -> T | Other:
+        """Make a call; where there is something else to go by, once, and else by that.
+
+        Only a relay that does not answer, or fails itself, lets the other count: one that
+        answers too much, too little or "too often" is there.
+        """
+        if otherwise is None:
+            return await self.ask(call)
+        try:
+            return await self.ask_once(call)
+        except UnexpectedAnswerError:
+            raise
+        except (TransportError, RelayError):
+            return otherwise
 
     async def ask_once(self, call: Call[T]) -> T:
         """Make a call without repeating it."""
-        return await self._driver.run(exchange(call, self._once))
+        return await self._run(exchange(call, self._once))
 
     async def poll(self, call: Call[T]) -> T:
         """Ask what is new, once and with little patience."""
@@ -91,7 +116,7 @@ class Relay:
         if isinstance(trust, UnsafeTrustRelay):
             return None
         core = self._core
-        pins = await self._driver.run(core.trusted(receipt.keyid))
+        pins = await self._run(core.trusted(receipt.keyid))
         verified = verify_protected_call(
             receipt.encode(),
             call=call,
@@ -105,6 +130,11 @@ class Relay:
         )
         core.integrator_id = verified.request.integrator.id
         return verified
+
+    async def _run(self, flow: Flow[T]) -> T:
+        if self._closed:
+            raise TransportError("The guard was left, so the relay is not asked any more.")
+        return await self._driver.run(flow)
 
 
 def _created_at(receipt: Envelope) -> int:

@@ -37,6 +37,7 @@ class Reports:
         self._relay = relay
         self._now = now
         self._sleep = sleep
+        self._closed = False
         self._sending: set[asyncio.Task[None]] = set()
         self._repeating: set[asyncio.Task[None]] = set()
 
@@ -57,6 +58,7 @@ class Reports:
 
     async def close(self) -> None:
         """Give what is on its way a little more time, and up what had to be tried again."""
+        self._closed = True
         if self._sending:
             await asyncio.wait(self._sending, timeout=_CLOSING_SECONDS)
         left = [*self._sending, *self._repeating]
@@ -73,7 +75,8 @@ class Reports:
         except ClientError as error:
             failure = ResultNotReportedError(claim.txid, claim.claim_id, result, str(error))
             _LOG.error("%s", failure)
-            if isinstance(error, (TransportError, RelayError, RateLimitedError)):
+            passing = isinstance(error, (TransportError, RelayError, RateLimitedError))
+            if passing and not self._closed:
                 _start(self._repeating, self._again(claim, result, result_digest))
             raise failure from error
         except asyncio.CancelledError:

@@ -10,7 +10,7 @@ from quorumkey.protection.verdicts import Proceed
 
 if TYPE_CHECKING:
     from quorumkey.protection.declarations import Caller, Method
-    from quorumkey.protection.models import Snapshot
+    from quorumkey.protection.models import ProceedAnswer, Snapshot
 
 __all__ = ["MAX_STALENESS_SECONDS", "SnapshotCache"]
 
@@ -33,13 +33,19 @@ class SnapshotCache:
         self._exclude_api_keys = False
         self._free: frozenset[str] = frozenset()
         self._always: frozenset[str] = frozenset()
+        self._newest = (-1, -math.inf)
 
     def take(self, snapshot: Snapshot, asked_at: float) -> None:
         """Believe a snapshot from the moment at which it was asked for.
 
+        One that was asked for before a newer revision was heard of, and is older, comes too late.
+
         Raises:
             UnexpectedAnswerError: it is another revision and has no methods.
         """
+        revision, heard_at = self._newest
+        if snapshot.revision < revision and asked_at <= heard_at:
+            return
         if snapshot.methods is not None:
             self._free = frozenset(each.name for each in snapshot.methods if not each.protected)
             self._always = frozenset(each.name for each in snapshot.methods if each.always)
@@ -50,9 +56,23 @@ class SnapshotCache:
         self._exclude_api_keys = snapshot.exclude_api_keys
         self._asked_at = max(self._asked_at, asked_at)
 
-    def expire(self) -> None:
-        """Believe it no more: something newer is known to exist."""
-        self._asked_at = -math.inf
+    def hear(self, revision: int, now: float) -> None:
+        """Believe the snapshot no more where another answer names a newer revision."""
+        if self.revision is None or revision > self.revision:
+            self._asked_at = -math.inf
+            self._newest = (revision, now)
+
+    def denies(self, answer: ProceedAnswer, method: Method, caller: Caller) -> bool:
+        """Whether a call cannot proceed for the reason that the relay gives.
+
+        By what the service itself declares and knows, or by the snapshot of the same revision.
+        """
+        known = answer.revision == self.revision
+        if answer.reason == _DISABLED.reason:
+            return known and self._enabled
+        if answer.reason == _EXCLUDED.reason:
+            return caller.kind != "api_key" or (known and not self._exclude_api_keys)
+        return method.kind == "always"
 
     def fresh(self, now: float) -> bool:
         """Whether it may decide."""
@@ -72,5 +92,7 @@ class SnapshotCache:
 
     def last_known(self, method: Method) -> Proceed | None:
         """Say that a method was unprotected when the relay was last heard, however long ago."""
+        if self._asked_at == -math.inf:
+            return None  # nothing was heard yet, or only that something has changed
         free = method.name in self._free and method.name not in self._always
         return _UNPROTECTED if free and method.kind != "always" else None

@@ -73,10 +73,14 @@ class Route:
     """One route of the application that is a protected method.
 
     Args:
-        verb: the HTTP method; ``GET`` stands for ``HEAD`` too.
-        path: as in ``/hosts/{tag}/kill``: a parameter matches one segment of the path.
+        verb: the HTTP method; ``GET`` and ``HEAD`` stand for each other.
+        path: as in ``/hosts/{tag}/kill``: a parameter matches one segment of the path. A line
+            break after it is no other path: there are routers that overlook it.
         method: the protected method. Routes that share one must do the same: an approval of one
             runs the other.
+
+    Raises:
+        ConfigurationError: the path is none, as ``/hosts/{tag:path}``, which nothing would match.
     """
 
     verb: str
@@ -96,12 +100,14 @@ class Route:
             f"(?P<{part}>[^/]+)" if index % 2 else re.escape(part)
             for index, part in enumerate(parts)
         )
-        object.__setattr__(self, "_pattern", re.compile(pattern))
+        if any("{" in part or "}" in part for part in parts[::2]):
+            raise ConfigurationError(f"The path {self.path} has a parameter that is no plain name.")
+        # A router whose patterns end in "$", as Starlette's, takes a path with "\n" behind it.
+        object.__setattr__(self, "_pattern", re.compile(rf"{pattern}\n?"))
 
     def match(self, verb: str, path: str) -> RouteMatch | None:
         """The method and its parameters where this is the route of a call."""
-        verb = "GET" if verb == "HEAD" else verb
-        if verb != self.verb.upper():
+        if _answered_as(verb) != _answered_as(self.verb):
             return None
         found = self._pattern.fullmatch(path)
         return None if found is None else RouteMatch(self.method, found.groupdict())
@@ -127,7 +133,8 @@ class ProtectionMiddleware:
     call may run. They have the shape ``{"error": {"code", "message", "details"?}}``.
 
     Routes must be named as the application itself resolves them: a call that reaches the
-    application by another spelling of its path is not protected here. Where that is a worry, use
+    application by another spelling of its path, or that something behind the middleware gives
+    another verb (``X-HTTP-Method-Override``), is not protected here. Where that is a worry, use
     `Guard.protected` on the function that does the work. WebSockets and ``lifespan`` pass.
 
     Args:
@@ -219,6 +226,11 @@ class _Answered:
         except OSError:
             self.undeliverable = True
             raise
+
+
+def _answered_as(verb: str) -> str:
+    verb = verb.upper()
+    return "GET" if verb == "HEAD" else verb
 
 
 def _router(guard: Guard, routes: tuple[Route, ...]) -> Router:

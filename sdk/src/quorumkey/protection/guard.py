@@ -60,8 +60,6 @@ _ATTEMPTS: Final = 3
 _LONGEST_USE_SECONDS: Final = 172_800
 _PASSING: Final = (TransportError, RelayError, RateLimitedError)
 _NEVER: Final = Proceed("unprotected")
-#: What lets even a method proceed that its own service declares as always protected.
-_ABOVE_ALWAYS: Final = frozenset({"disabled", "api_key_excluded"})
 
 
 class Guard:
@@ -84,11 +82,12 @@ class Guard:
     never be protected (``permission="read"``, ``kind="ineligible"``) proceed, and every other
     call raises `ProtectionUnavailable`. With ``unreachable="last_known"`` a method that was
     unprotected when the relay was last heard proceeds too, however long ago that was; one that is
-    always protected, or was protected then, never does.
+    always protected, or was protected then, never does, nor does any once it is known that
+    something has changed. A relay that answers oddly, or that it was asked too often, is there.
 
     **What runs once.** A claim is taken at the relay before the handler runs, and an approval is
     used up by it even if the handler fails or the process dies. When the answer to a claim is
-    lost, the identical call asks for the same claim again. No approval runs twice in one process,
+    lost, the identical call asks for the same claim again. No approval runs twice under one guard,
     whatever the relay says. The request is verified offline before it runs; see `Roster`.
 
     Args:
@@ -342,11 +341,11 @@ class Guard:
         lenient = self._cache.last_known(method) if self._unreachable == "last_known" else None
         call = _calls.check(question.body(key))
         try:
-            ask = self._relay.ask if lenient is None else self._relay.ask_once
-            return await self._verdict(await ask(call), question)
+            answer = await self._relay.ask_or(call, lenient)
+            if isinstance(answer, Proceed):
+                return answer
+            return await self._verdict(answer, question)
         except _PASSING as error:
-            if lenient is not None:
-                return lenient
             self._attempts.lose(question.identity, key)
             raise ProtectionUnavailable(
                 f"{method.name} did not run, because the relay could not be asked: {error}"
@@ -358,13 +357,12 @@ class Guard:
             raise refusal_of(method, error) from error
 
     async def _verdict(self, answer: CheckAnswer, question: Question) -> Verdict:
-        if self._cache.revision is None or answer.revision > self._cache.revision:
-            self._cache.expire()
+        self._cache.hear(answer.revision, self._monotonic())
         if isinstance(answer, ProceedAnswer):
             method = question.method
-            if method.kind == "always" and answer.reason not in _ABOVE_ALWAYS:
+            if self._cache.denies(answer, method, question.caller):
                 raise ProtectionUnavailable(
-                    f"{method.name} did not run: it is always protected, and the relay denies it."
+                    f"{method.name} did not run: the relay says {answer.reason}, which cannot be."
                 )
             return Proceed(answer.reason)
         if isinstance(answer, WaitAnswer):

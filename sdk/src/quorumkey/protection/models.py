@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from quorumkey.client.claims import ClaimState
 from quorumkey.client.models import envelope_of
-from quorumkey.errors import UnexpectedAnswerError
+from quorumkey.errors import ProtocolError, UnexpectedAnswerError
+from quorumkey.protocol.ids import check_uuid7
 
 if TYPE_CHECKING:
     from quorumkey.client._fields import Fields
@@ -96,7 +97,7 @@ class Transaction:
         """Read a transaction."""
         caller = fields.child("caller")
         return Transaction(
-            txid=fields.text("txid"),
+            txid=_txid(fields),
             method=fields.text("method"),
             caller_kind=caller.text("kind"),
             caller_id=caller.text("id"),
@@ -202,6 +203,14 @@ def check_answer(fields: Fields) -> CheckAnswer:
             revision=revision,
         )
     raise UnexpectedAnswerError("The relay's verdict is neither proceed, wait nor run.")
+
+
+def _txid(fields: Fields) -> str:
+    """An id and nothing else: a service writes it into headers of its own answers."""
+    try:
+        return check_uuid7(fields.text("txid"), field="txid")
+    except ProtocolError as error:
+        raise UnexpectedAnswerError(f"The relay's answer is not usable: {error.message}") from None
 
 
 def _said(fields: Fields, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from quorumkey.errors import ConfigurationError
 from quorumkey.protection.errors import ApprovalRequired, ResultNotReportedError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Claim:
     Leaving the block normally records ``ok``, with an exception (a cancellation too) ``error``,
     unless `complete` or `fail` was called inside. A result that cannot be recorded never replaces
     what the block did: it is logged as an error and tried again in the background until the
-    relay would no longer take it.
+    relay would no longer take it, or the guard is left. The block can be entered once.
 
     Attributes:
         claim_id: its id.
@@ -47,6 +48,7 @@ class Claim:
         self._state = state
         self._reports = reports
         self._said = False
+        self._entered = False
         self.claim_id = state.claim_id
         self.txid = state.txid
         self.claimed_at = state.claimed_at
@@ -81,6 +83,14 @@ class Claim:
         await self._reports.report(self._state, result, result_digest)
 
     async def __aenter__(self) -> Self:
+        """Begin the one run of the call.
+
+        Raises:
+            ConfigurationError: it has begun before, under this very claim.
+        """
+        if self._entered:
+            raise ConfigurationError("A claim is for one run of its call; check the call again.")
+        self._entered = True
         return self
 
     async def __aexit__(
