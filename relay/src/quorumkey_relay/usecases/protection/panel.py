@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.protocol import Directory
 
 _DIGEST_CHARS: Final = 16
+_SHORTENED: Final = "…"
 
 
 def panel(
@@ -54,11 +55,15 @@ def panel(
 
 
 def group_name(person: str) -> str:
-    """Return the name of an administrator's group: their id, shortened where it is too long."""
-    if len(person) <= limits.MAX_NAME_CHARS:
+    """Return the name of an administrator's group: their id, shortened where it is too long.
+
+    Names of groups are unique: an id that could be a shortened one is made like it.
+    """
+    if len(person) <= limits.MAX_NAME_CHARS and _SHORTENED not in person:
         return person
     digest = hashlib.sha256(person.encode()).hexdigest()[:_DIGEST_CHARS]
-    return f"{person[: limits.MAX_NAME_CHARS - _DIGEST_CHARS - 1].rstrip()}…{digest}"
+    start = person[: limits.MAX_NAME_CHARS - _DIGEST_CHARS - 1].rstrip()
+    return f"{start}{_SHORTENED}{digest}"
 
 
 def _newest(
