@@ -124,6 +124,24 @@ async def test_conflict_without_end_is_given_up(
         await act(shop)
 
 
+async def test_no_call_rests_on_a_change_behind_one_that_became_durable(shop: Workshop) -> None:
+    """Who waited for one change is not told of the next one, which is still on its way."""
+    before = shop.protection
+    more = replace(
+        before, revision=before.revision + 1, settings=replace(before.settings, required=3)
+    )
+    off = replace(more, revision=more.revision + 1, settings=replace(more.settings, enabled=False))
+    watch = shop.sim.use.protection.snapshot.watch
+    told = asyncio.ensure_future(watch.current(ACME.id))
+    first = shop.sim.store.commit((PutProtection(before, more),))
+    await asyncio.sleep(0)
+    second = shop.sim.store.commit((PutProtection(more, off),))
+
+    assert more == await told
+
+    await asyncio.gather(first, second)
+
+
 async def test_no_call_rests_on_settings_that_are_not_durable(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,10 +36,8 @@ class ProtectionWatch:
         protection = self._store.directory.protection(integrator_id)
         if protection is None or self._durable.get(integrator_id) == protection.revision:
             return protection
+        # This one is durable then; a newer one, made meanwhile, may still be on its way.
         await self._store.settled()
-        protection = self._store.directory.protection(integrator_id)
-        if protection is not None:
-            self._durable.setdefault(integrator_id, protection.revision)
         return protection
 
     def heard(self, commit: Commit) -> None:
