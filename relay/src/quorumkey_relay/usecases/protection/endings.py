@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.protection.audit import CallKind
 
 
+#: Why an approval lapsed whose votes count no more.
+VOTES_LOST: Final = "votes_lost"
+
+
 def settled_claim(  # noqa: PLR0913 - what a result is made of
     claim: Claim,
     terms: Terms,

@@ -1,6 +1,7 @@
 """Writing down approvals that have lapsed, and claims of which no result came in time.
 
-Both are true by the clock alone, and every reading says so; this makes events of them.
+Both are true by the clock alone, and every reading says so; this makes events of them. An approval
+lapses too where somebody who voted loses the role or the device: also if they get it back.
 """
 
 from __future__ import annotations
@@ -13,9 +14,21 @@ from typing import TYPE_CHECKING, Final
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.domain.transactions import TransactionState, lapses_at, state_at
 from quorumkey_relay.store.protocol import Conflict
-from quorumkey_relay.store.writes import AdvanceRequest, SettleClaim
+from quorumkey_relay.store.writes import (
+    AdvanceRequest,
+    PutDevice,
+    PutPairing,
+    PutProtection,
+    SettleClaim,
+)
 from quorumkey_relay.usecases.protection.audit import PROFILE
-from quorumkey_relay.usecases.protection.endings import lapse, settled_claim, told_of_result
+from quorumkey_relay.usecases.protection.endings import (
+    VOTES_LOST,
+    lapse,
+    settled_claim,
+    told_of_result,
+)
+from quorumkey_relay.usecases.protection.votes import good_votes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -24,7 +37,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
-    from quorumkey_relay.store.writes import Commit
+    from quorumkey_relay.store.writes import Change, Commit, Write
 
 SWEEP_BATCH_TRANSACTIONS: Final = 200
 NOT_CLAIMED: Final = "not_claimed_in_time"
@@ -41,7 +54,7 @@ class TransactionSweeper:
     _due: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
     def watch_all(self) -> None:
-        """Take in the transactions that were open at start; each is looked at once."""
+        """Take in all transactions that are open; each is looked at once."""
         self._due = [
             (transaction.created_at, transaction.request_id)
             for transaction in self.store.open_transactions()
@@ -50,14 +63,25 @@ class TransactionSweeper:
         heapq.heapify(self._due)
 
     def heard(self, commit: Commit) -> None:
-        """Take in a new approval; it is looked at once, and again when it lapses."""
+        """Take in a new approval; it is looked at once, and again when it lapses.
+
+        Where votes may have been lost, all are looked at.
+        """
         for write in commit:
+            if _takes_votes(write):
+                self.watch_all()
             if (
                 isinstance(write, AdvanceRequest)
                 and write.after.status is Status.APPROVED
                 and write.terms.profile == PROFILE
             ):
                 self._add(write.terms.created_at, write.terms.request_id)
+
+    def changed(self, kind: Change, key: str) -> None:
+        """Take in what the command line changed: ``key`` may have lost a vote."""
+        del key
+        if kind in {"protection", "device", "pairing"}:
+            self.watch_all()
 
     async def sweep(self) -> int:
         """Write down all that has come; return how much."""
@@ -93,6 +117,9 @@ class TransactionSweeper:
         state = state_at(transaction, stored.terms, stored.state, now)
         at = lapses_at(transaction, stored.terms, stored.state, now)
         if state is TransactionState.APPROVED:
+            directory = self.store.directory
+            if not good_votes(stored, directory, directory.protection(transaction.integrator_id)):
+                return lapse(transaction, VOTES_LOST, at=now, mint=self.mint)
             self._add(at, request_id)
         if state is not TransactionState.LAPSED:
             return ()
@@ -128,3 +155,18 @@ class TransactionSweeper:
                     continue  # it was claimed, or settled, meanwhile
         await asyncio.gather(*made)
         return len(made)
+
+
+def _takes_votes(write: Write) -> bool:
+    """Say whether votes may count no more after a write, by what it takes from somebody."""
+    match write:
+        case PutProtection(before=before, after=after):
+            return before is not None and not set(before.administrators) <= set(
+                after.administrators
+            )
+        case PutDevice(device=device):
+            return device.revoked_at is not None
+        case PutPairing(pairing=pairing):
+            return pairing.ended_at is not None
+        case _:
+            return False

@@ -32,7 +32,7 @@ from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
 from quorumkey_relay.store.records import Stored
 from quorumkey_relay.store.writes import SettleClaim, TakeClaim
 from quorumkey_relay.usecases.protection.audit import audit
-from quorumkey_relay.usecases.protection.endings import lapse, settled_claim
+from quorumkey_relay.usecases.protection.endings import VOTES_LOST, lapse, settled_claim
 from quorumkey_relay.usecases.protection.message import (
     Message,
     claim_key_digest,
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.protection.watch import ProtectionWatch
 
 MAX_CONFLICT_RETRIES: Final = 8
-VOTES_LOST: Final = "votes_lost"
 
 ProceedReason = Literal["disabled", "api_key_excluded", "unprotected", "condition_false"]
 
