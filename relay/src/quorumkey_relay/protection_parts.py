@@ -19,6 +19,7 @@ from quorumkey_relay.usecases.protection.govern_people import GovernAdministrato
 from quorumkey_relay.usecases.protection.govern_requests import GovernRequests
 from quorumkey_relay.usecases.protection.govern_settings import GovernMethods, GovernSettings
 from quorumkey_relay.usecases.protection.open import OpenProtectedCall
+from quorumkey_relay.usecases.protection.receipts import RecentReceipts
 from quorumkey_relay.usecases.protection.register import RegisterCatalogue
 from quorumkey_relay.usecases.protection.snapshot import ReadSnapshot
 from quorumkey_relay.usecases.protection.transactions import (
@@ -62,6 +63,7 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
     """Put the parts together, and have them hear what becomes durable and what others change."""
     watch = ProtectionWatch(store)
     recent = RecentVotes(store)
+    receipts = RecentReceipts(store=store, clock=clock, keys=keys, votes=recent)
     views = TransactionViews(store=store, clock=clock, votes=recent)
     gate = Gate(
         store=store,
@@ -85,7 +87,7 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
         govern=govern,
         register_catalogue=RegisterCatalogue(store=store, clock=clock, mint=mint),
         snapshot=ReadSnapshot(watch=watch),
-        check=CheckCall(clock=clock, keys=keys, gate=gate, votes=recent),
+        check=CheckCall(clock=clock, gate=gate, votes=recent, receipts=receipts),
         claim_request=ClaimRequest(store=store, clock=clock, mint=mint),
         settle=SettleCall(store=store, clock=clock, mint=mint, keys=keys),
         read_claim=ReadClaim(store=store, clock=clock),
@@ -99,5 +101,7 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
     store.subscribe(sweeper.heard)
     store.subscribe(watch.heard)
     store.subscribe(recent.heard)
+    store.subscribe(receipts.heard)
     store.subscribe_changes(watch.changed)
+    store.subscribe_changes(sweeper.changed)
     return ProtectionParts(cases=cases, watch=watch, sweeper=sweeper)

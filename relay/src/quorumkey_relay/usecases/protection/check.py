@@ -21,15 +21,14 @@ from quorumkey_relay.usecases.protection.message import (
 )
 from quorumkey_relay.usecases.protection.transactions import transaction_view
 from quorumkey_relay.usecases.protection.views import ProceedView, RunView, WaitView
-from quorumkey_relay.usecases.read import receipt_of
 
 if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.identity.principals import Integrator
-    from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.usecases.protection.commands import CheckBody
     from quorumkey_relay.usecases.protection.evidence import RecentVotes
     from quorumkey_relay.usecases.protection.gate import Gate, Waiting
+    from quorumkey_relay.usecases.protection.receipts import RecentReceipts
     from quorumkey_relay.usecases.protection.views import Verdict
 
 #: Or a service could have administrators approve, in somebody's name, what only the relay does.
@@ -43,9 +42,9 @@ class CheckCall:
     """Takes a call to the gate, and says what came of it."""
 
     clock: Clock
-    keys: RelayKeys
     gate: Gate
     votes: RecentVotes
+    receipts: RecentReceipts
 
     async def __call__(self, *, integrator: Integrator, body: CheckBody) -> Verdict | Refusal:
         """Return whether the call may run, and under which claim; what is said is durable.
@@ -84,7 +83,7 @@ class CheckCall:
         view = transaction_view(outcome.transaction, stored, evidence, now=now)
         if not isinstance(outcome, Running):
             return WaitView(view, outcome.revision)
-        receipt = receipt_of(stored, evidence, keys=self.keys, now=now)
+        receipt = self.receipts.of(stored, evidence, now=now)
         return RunView(
             claim=claim_view(outcome.claim, now),
             transaction=view,
