@@ -10,63 +10,20 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tests.e2e.demonstration import DEMO_SECONDS, Shown, environment, show
 
 SCENARIO = Path("relay/src/quorumkey_relay/demo/scenario.json")
 COMMAND = (sys.executable, "-m", "quorumkey_relay.demo")
-DEMO_SECONDS = 60
-
-
-def environment(temporary: Path) -> dict[str, str]:
-    """A newcomer's variables, with temporary files in a folder of the test."""
-    kept = {name: value for name, value in os.environ.items() if "QUORUMKEY" not in name}
-    return kept | {"TMPDIR": str(temporary)}
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a demonstration left on the screen and on the disk."""
-
-    status: int
-    out: str
-    err: str
-    left: Sequence[Path]
-
-    @property
-    def lines(self) -> list[str]:
-        """What was printed, line by line, without indentation."""
-        return [line.strip() for line in self.out.splitlines()]
-
-    def said(self, pattern: str) -> list[str]:
-        """The lines that match."""
-        return [line for line in self.lines if re.search(pattern, line)]
-
-
-def show(temporary: Path, *arguments: str) -> Shown:
-    """Run the demonstration to its end."""
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(temporary),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEMO_SECONDS,
-        check=False,
-    )
-    return Shown(done.returncode, done.stdout, done.stderr, list(temporary.iterdir()))
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """The demonstration as everybody sees it first."""
-    return show(tmp_path_factory.mktemp("tmp"))
+    return show(COMMAND, tmp_path_factory.mktemp("tmp"))
 
 
 def test_it_ends_well(shown: Shown) -> None:
@@ -196,7 +153,7 @@ def test_its_words_come_from_the_scenario(tmp_path: Path) -> None:
     path.write_text(json.dumps(scenario))
     temporary.mkdir()
 
-    shown = show(temporary, "--scenario", str(path))
+    shown = show((*COMMAND, "--scenario", str(path)), temporary)
 
     assert (0, "") == (shown.status, shown.err)
     assert "approved by: Crew" in shown.lines
@@ -240,7 +197,7 @@ def test_another_end_is_a_failure(
     path.write_text(json.dumps(scenario))
     temporary.mkdir()
 
-    shown = show(temporary, "--scenario", str(path))
+    shown = show((*COMMAND, "--scenario", str(path)), temporary)
 
     assert (1, f"quorumkey-relay: {sentence}\n") == (shown.status, shown.err)
     assert [] == shown.left
@@ -248,7 +205,7 @@ def test_another_end_is_a_failure(
 
 def test_programs_get_the_result(tmp_path: Path) -> None:
     """With ``--json`` standard output is one document, and the story goes to standard error."""
-    shown = show(tmp_path, "--json")
+    shown = show((*COMMAND, "--json"), tmp_path)
 
     assert shown.status == 0
     result = json.loads(shown.out)

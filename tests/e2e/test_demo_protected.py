@@ -3,76 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.e2e.demonstration import DEMO_SECONDS, Shown, environment, show
 from tests.repo import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "examples.workshop.demo")
-DEMO_SECONDS = 60
 TXID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-
-def environment(temporary: Path) -> dict[str, str]:
-    """A newcomer's variables, with temporary files in a folder of the test."""
-    kept = {name: value for name, value in os.environ.items() if "QUORUMKEY" not in name}
-    return kept | {"TMPDIR": str(temporary)}
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a demonstration left on the screen and on the disk."""
-
-    status: int
-    out: str
-    err: str
-    left: Sequence[Path]
-
-    @property
-    def lines(self) -> list[str]:
-        """What was printed, line by line, without indentation."""
-        return [line.strip() for line in self.out.splitlines()]
-
-    def said(self, pattern: str) -> list[str]:
-        """The lines that match."""
-        return [line for line in self.lines if re.search(pattern, line)]
-
-    def act(self, title: str) -> str:
-        """What was shown under a title."""
-        _, _, after = self.out.partition(f"  {title}\n")
-        return after.partition("\n\n")[0]
-
-
-def show(temporary: Path, *arguments: str) -> Shown:
-    """Run the demonstration to its end."""
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=tree.ROOT,
-        env=environment(temporary),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEMO_SECONDS,
-        check=False,
-    )
-    return Shown(done.returncode, done.stdout, done.stderr, list(temporary.iterdir()))
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """The demonstration as everybody sees it first."""
-    return show(tmp_path_factory.mktemp("tmp"))
+    return show(COMMAND, tmp_path_factory.mktemp("tmp"))
 
 
 def test_it_ends_well(shown: Shown) -> None:
@@ -144,7 +96,7 @@ def test_the_proof_holds_for_this_call_alone(shown: Shown) -> None:
 
 def test_programs_get_the_result_of_the_protected_call(tmp_path: Path) -> None:
     """With ``--json`` standard output is one document, and the story goes to standard error."""
-    done = show(tmp_path, "--json")
+    done = show((*COMMAND, "--json"), tmp_path)
 
     result = json.loads(done.out)
     assert result.pop("first_txid") != result.pop("second_txid")
