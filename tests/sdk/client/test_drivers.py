@@ -14,6 +14,8 @@ from quorumkey.client._exchange import MAX_ANSWER_BYTES
 from quorumkey.errors import TransportError, TransportTimeoutError, UnexpectedAnswerError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from tests.sdk.relay_double import Reply
 
 NEVER = RetryPolicy(attempts=1)
@@ -76,6 +78,25 @@ def test_no_usable_answer(ask: type[str], reply: Reply, kind: type[Exception]) -
 
     with pytest.raises(kind):
         ask(relay)
+
+
+def test_an_answer_that_comes_for_ever_is_a_timeout() -> None:
+    """An answer whose pieces never stop coming is given up, though none of them is late."""
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b""
+
+    async def ask() -> None:
+        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=pieces()))
+        async with AsyncClient(
+            URL, API_KEY, transport=transport, retry=NEVER, timeout_seconds=0.001
+        ) as client:
+            await client.info()
+
+    with pytest.raises(TransportTimeoutError, match="whole"):
+        asyncio.run(ask())
 
 
 def test_requests_ask_for_plain_json() -> None:

@@ -7,6 +7,7 @@ a bounded number of bytes an answer, and no proxy from the environment for this 
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -37,6 +38,10 @@ DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 _OK: Final = 200
 #: Silence after which an event stream counts as broken; the relay speaks at least every 25 s.
 STREAM_SILENCE_SECONDS: Final = 75.0
+
+#: A timeout is for each of these: a connection is free, is made, the request is sent, and every
+#: piece of the answer comes. What all of it may take ends an answer that comes byte by byte.
+_PHASES: Final = 4
 
 #: What happens before a request is on its way.
 _NOT_SENT: Final = (
@@ -88,6 +93,10 @@ class _Timeouts:
 
     def of(self, outgoing: Outgoing) -> httpx2.Timeout:
         return httpx2.Timeout(self._seconds, read=self._seconds + outgoing.extra_seconds)
+
+    def whole(self, outgoing: Outgoing) -> float:
+        """How long one exchange may take, however steadily its answer comes."""
+        return _PHASES * self._seconds + outgoing.extra_seconds
 
     def of_stream(self) -> httpx2.Timeout:
         return httpx2.Timeout(self._seconds, read=STREAM_SILENCE_SECONDS)
@@ -217,13 +226,19 @@ class AsyncDriver:
 
     async def _send(self, outgoing: Outgoing) -> Answer | Lost:
         try:
-            async with self._open(outgoing, self._requests.of(outgoing)) as response:
+            async with (
+                asyncio.timeout(self._requests.whole(outgoing)),
+                self._open(outgoing, self._requests.of(outgoing)) as response,
+            ):
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
                     _grow(body, chunk)
                 return _answer(response, bytes(body))
         except httpx2.RequestError as error:
             return _lost(error)
+        except TimeoutError:
+            reason = "The relay did not answer whole in time."
+            return Lost(reason=reason, sent=True, timed_out=True)
 
     @asynccontextmanager
     async def _open(

@@ -90,7 +90,8 @@ class ProtectionInterceptor(aio.ServerInterceptor):
         caller_of: says who calls; a coroutine's answer is awaited. None ends the call with
             UNAUTHENTICATED, and what it raises ends the call too.
         method_of: maps gRPC's method names to those of the catalogue; methods that share a name
-            there must do the same, because an approval of one runs the other.
+            there must do the same, because an approval of one runs the other. Where a generic
+            handler of the server takes other spellings of a name, this has to know them too.
     """
 
     def __init__(

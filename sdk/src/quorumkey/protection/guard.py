@@ -101,7 +101,8 @@ class Guard:
             the relay names first is trusted by this guard from then on.
         integrator_id: the service's integrator. Without it the first verified approval names it.
         passkeys: the relying party whose passkeys count; without it none does.
-        timeout_seconds: how long one call to the relay may take.
+        timeout_seconds: how long the relay may be silent in a call; the whole takes four times
+            as long at most.
         retry: how often and how fast a call is repeated.
         http_hosts: host names that may be called without TLS, in development only.
         transport: carries the HTTP calls; default: the network.
