@@ -278,7 +278,8 @@ def test_resetting(loaded: Operator) -> None:
         (("remove", "PingAgent"), "PingAgent is not protected."),
         (
             ("add", "CreateRule", "--condition", "request.a"),
-            "condition: it has the type DYN; compare it so that it is BOOL.",
+            "condition: it has the type DYN, and has to be true or false (BOOL): compare it, as in"
+            " request.flag == true.",
         ),
     ],
     ids=["ineligible", "unknown", "always", "unprotected", "condition"],

@@ -162,10 +162,10 @@ def test_brackets_in_a_text_are_not_depth() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("request.a", "it has the type DYN; compare it so that it is BOOL"),
-        ("1", "it has the type INT; compare it so that it is BOOL"),
+        ("request.a", "it has the type DYN, and has to be true or false (BOOL): compare it"),
+        ("1", "it has the type INT, and has to be true or false (BOOL): compare it"),
         ("true == 1", "no matching overload"),
-        ("rule.tag == 'a'", "undeclared reference"),
+        ("rule.tag == 'a'", "'rule.tag'; a condition knows request and resource (line 1, column"),
         ("request.a +", "Syntax error"),
         (" ", "Syntax error"),
         ("request.a.map(x, x.map(y, y)) == []", "stands inside another"),

@@ -40,6 +40,12 @@ _MAX_MESSAGE_CHARS: Final = 300
 # As JSON writes them.
 _NUL: Final = rb"\u0000"
 _BACKSLASH: Final = rb"\\"
+_NOT_BOOLEAN: Final = (
+    "it has the type {}, and has to be true or false (BOOL): compare it, as in request.flag == true"
+)
+#: What the library adds to its sentences, and what helps instead.
+_CONTAINER: Final = " (in container '')"
+_KNOWN: Final = "; a condition knows request and resource"
 _SAID: Final = re.compile(r"ERROR: <input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
 
 
@@ -162,7 +168,7 @@ def _checked(text: str) -> cel.Expression:
         raise _said(str(error)) from None
     kind = expression.return_type()
     if kind != cel.Type.BOOL:
-        raise ConditionError(f"it has the type {kind.name()}; compare it so that it is BOOL")
+        raise ConditionError(_NOT_BOOLEAN.format(kind.name()))
     return expression
 
 
@@ -267,4 +273,6 @@ def _said(text: str) -> ConditionError:
     position = None
     if found is not None and int(found[1]) > 0:
         position = Position(int(found[1]), int(found[2]))
+    if told.startswith("undeclared reference to "):
+        told = told.removesuffix(_CONTAINER) + _KNOWN
     return ConditionError(told.strip() or "it is no CEL expression", position)
