@@ -278,8 +278,10 @@ def test_resetting(loaded: Operator) -> None:
         (("remove", "PingAgent"), "PingAgent is not protected."),
         (
             ("add", "CreateRule", "--condition", "request.a"),
-            "condition: it has the type DYN, and has to be true or false (BOOL): compare it, as in"
-            " request.flag == true.",
+            (
+                "condition: it has the type DYN, and has to be true or false (BOOL): compare it,"
+                " as in request.flag == true."
+            ),
         ),
     ],
     ids=["ineligible", "unknown", "always", "unprotected", "condition"],
