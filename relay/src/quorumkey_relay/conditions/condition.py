@@ -10,8 +10,7 @@ everything else waits.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -37,6 +36,7 @@ ORDINARY_BYTES: Final = 4_096
 MAX_CACHED: Final = 1_024
 
 _MAX_MESSAGE_CHARS: Final = 300
+_BOOL: Final = cel.Type.BOOL
 # As JSON writes them.
 _NUL: Final = rb"\u0000"
 _BACKSLASH: Final = rb"\\"
@@ -98,10 +98,8 @@ class Condition:
             return False
         if not self._may_cost(_encoded(request), _encoded(resource) if resource else b"{}"):
             return False
-        value = self._expression.eval(
-            _environment().Activation({"request": request, "resource": resource})
-        )
-        return value.value() is False and value.type() == cel.Type.BOOL
+        value = self._expression.eval(data={"request": request, "resource": resource})
+        return value.value() is False and value.type() == _BOOL
 
     def _may_cost(self, *texts: bytes | None) -> bool:
         """Say whether evaluating this for a call, as JSON, is within the budget."""
@@ -167,7 +165,7 @@ def _checked(text: str) -> cel.Expression:
     except Exception as error:  # noqa: BLE001 - the library says everything with RuntimeError
         raise _said(str(error)) from None
     kind = expression.return_type()
-    if kind != cel.Type.BOOL:
+    if kind != _BOOL:
         raise ConditionError(_NOT_BOOLEAN.format(kind.name()))
     return expression
 
@@ -202,11 +200,10 @@ class Conditions:
     """Conditions by their text, compiled once each; the one not used for longest goes first."""
 
     def __init__(self, limit: int = MAX_CACHED) -> None:
-        self._limit = limit
-        self._known: OrderedDict[str, Condition | None] = OrderedDict()
+        self._find = lru_cache(maxsize=limit)(_usable)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return self._find.cache_info().currsize
 
     def waits(
         self, text: str, request: JsonValue, resource: Mapping[str, JsonValue] | None
@@ -215,19 +212,12 @@ class Conditions:
         condition = self._find(text)
         return condition is None or condition.waits(request, resource)
 
-    def _find(self, text: str) -> Condition | None:
-        if text in self._known:
-            self._known.move_to_end(text)
-            return self._known[text]
-        found: Condition | None
-        try:
-            found = compile_condition(text)
-        except ConditionError:
-            found = None
-        self._known[text] = found
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
-        return found
+
+def _usable(text: str) -> Condition | None:
+    try:
+        return compile_condition(text)
+    except ConditionError:
+        return None
 
 
 @cache
@@ -245,8 +235,8 @@ def _is_pattern(pattern: str) -> bool:
     """Say whether RE2 takes a pattern; the library finds that out only when it evaluates."""
     if "\0" in pattern:  # it would be tried without what follows
         return False
-    activation = _environment().Activation({"request": {"pattern": pattern}, "resource": {}})
-    return bool(_probe().eval(activation).type() == cel.Type.BOOL)
+    tried = _probe().eval(data={"request": {"pattern": pattern}, "resource": {}})
+    return bool(tried.type() == _BOOL)
 
 
 def _is_deep(value: JsonValue) -> bool:
