@@ -289,3 +289,23 @@ def test_a_resolver_cannot_change_the_request() -> None:
         assert {"host": {"pid": 1}} == gated.call.request == request
 
     asyncio.run(run())
+
+
+def test_nothing_of_a_request_is_in_a_log_of_its_verdict() -> None:
+    """What a call carries is neither in the text of its verdicts nor in that of the call."""
+
+    async def run() -> None:
+        relay, request = GateDouble(), {"password": "swordfish"}
+        relay.protected.add("KillProcess")
+        async with guard_of(relay) as guard:
+            waiting = await guard.check("KillProcess", ALICE, request, resource={"of": "swordfish"})
+            assert isinstance(waiting, Wait)
+            relay.approve(waiting.txid, "bob")
+            verdict = await guard.check("KillProcess", ALICE, request, resource={"of": "swordfish"})
+
+        assert isinstance(verdict, Run)
+        (gated,) = relay.gated.values()
+        for shown in (waiting, verdict, waiting.error(), gated.call):
+            assert "swordfish" not in f"{shown!r} {shown}"
+
+    asyncio.run(run())

@@ -142,7 +142,7 @@ class Run:
 
     claim: Claim = field(repr=False)
     transaction: Transaction
-    approval: VerifiedCall | None
+    approval: VerifiedCall | None = field(repr=False)
 
     @property
     def txid(self) -> str:

@@ -18,7 +18,7 @@ Strings stand in quotes, so that ``1`` and ``"1"`` differ, and what people must 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import JSONEncoder
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -88,9 +88,9 @@ class ProtectedCall:
     method: str
     caller_kind: CallerKind
     caller_id: str
-    request: JsonValue | Hidden
+    request: JsonValue | Hidden = field(repr=False)
     request_binding: str
-    resource: Mapping[str, JsonValue] | None = None
+    resource: Mapping[str, JsonValue] | None = field(default=None, repr=False)
     resource_failed: bool = False
     caller_name: str | None = None
 
