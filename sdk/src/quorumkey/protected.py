@@ -203,10 +203,11 @@ def _expect(  # noqa: PLR0913 - as verify_protected_call
     counts = flag_of(count_requestor, field="count_requestor") and _is_among(call, administrators)
     keys, persons = _roster(administrators)
     others = required - 1 if counts else required
-    if len({*persons.values()} - _caller(call)) < others:
+    able = len({*persons.values()} - _caller(call))
+    if able < others:
         message = (
-            f"The administrators given here have fewer than {others} others with a device,"
-            " so no approval could be enough."
+            f"Approvals needed beside the caller's: {others}; administrators given here who could"
+            f" give one: {able}."
         )
         raise refuse(message)
     return _Expected(

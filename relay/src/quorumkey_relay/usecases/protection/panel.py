@@ -38,8 +38,8 @@ def panel(
     if others < others_needed:
         return Refusal(
             "failed_precondition",
-            f"This call needs the approval of {others_needed} other administrators, but only"
-            f" {others} have a paired device; pair devices or name administrators first.",
+            f"Approvals of other administrators that this call needs: {others_needed}; others with"
+            f" a paired device: {others}. Name more administrators first.",
             {"needed": others_needed, "administrators": others},
         )
     return tuple(
