@@ -328,3 +328,15 @@ async def test_calls_have_a_bucket_of_their_own(
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert refused(answers[-1])[1] == "rate_limited"
         assert others.status_code == 200
+
+
+async def test_catalogues_are_charged_with_the_other_calls(tmp_path: Path) -> None:
+    """Registering costs more than asking, so a key may do it as seldom as anything else."""
+    async with served(tmp_path, rate_protection=100, rate_api_key=2) as house:
+        put = [
+            await house.http.put("/v1/protection/catalogue", json=CATALOGUE, headers=house.bearer)
+            for _ in range(3)
+        ]
+
+        assert [answer.status_code for answer in put] == [200, 200, 429]
+        assert (await house.post(CHECK, call())).status_code == 200
