@@ -34,8 +34,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     signed: list[str] = []
 
     def count(stored: Stored, evidence: Sequence[Evidence], *, keys: RelayKeys, now: int) -> bytes:
+        receipt = receipt_of(stored, evidence, keys=keys, now=now)
         signed.append(stored.terms.request_id)
-        return receipt_of(stored, evidence, keys=keys, now=now)
+        return receipt
 
     monkeypatch.setattr(receipts, "receipt_of", count)
     return signed

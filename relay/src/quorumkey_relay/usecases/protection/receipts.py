@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.protection.evidence import RecentVotes
 
-#: Receipts that are kept; some 5 kB each.
-RECENT_RECEIPTS: Final = 2_048
+#: Receipts that are kept until their calls are claimed; some 5 kB each.
+RECENT_RECEIPTS: Final = 1_024
 
 
 class _Made(NamedTuple):
@@ -37,7 +37,7 @@ class _Made(NamedTuple):
 
 
 class RecentReceipts:
-    """Hears of every approval and signs its receipt; makes what it has not when it is asked."""
+    """Hears of every approval and signs its receipt, for the claim that is likely to follow."""
 
     def __init__(self, *, store: Store, clock: Clock, keys: RelayKeys, votes: RecentVotes) -> None:
         """Start with no approval heard."""
@@ -61,23 +61,25 @@ class RecentReceipts:
                 making.add_done_callback(self._making.discard)
 
     def of(self, stored: Stored, evidence: Sequence[Evidence], *, now: int) -> bytes:
-        """Return the receipt envelope of an approved call as JSON, as `receipt_of` does.
+        """Return the receipt envelope of an approved call as JSON; one made ahead only once.
 
         Raises ``StoreUnavailable`` where the relay's key is missing.
         """
-        request_id, key = stored.terms.request_id, self._keys.current(now)
-        made = self._made.get(request_id)
-        if made is None or made.state is not stored.state or made.key is not key:
-            receipt = receipt_of(stored, evidence, keys=self._keys, now=now)
-            made = self._made[request_id] = _Made(stored.state, key, receipt)
-            if len(self._made) > RECENT_RECEIPTS:
-                self._made.popitem(last=False)
-        return made.receipt
+        made = self._made.pop(stored.terms.request_id, None)
+        if made is not None and made.state is stored.state and made.key is self._keys.current(now):
+            return made.receipt
+        return receipt_of(stored, evidence, keys=self._keys, now=now)
 
     async def _make(self, request_id: str) -> None:
         try:
             stored = await self._store.load(request_id)
-            if stored is not None:
-                self.of(stored, await self._votes.of(stored), now=self._clock.now())
+            if stored is None:
+                return
+            evidence, now = await self._votes.of(stored), self._clock.now()
+            receipt = receipt_of(stored, evidence, keys=self._keys, now=now)
+            made = _Made(stored.state, self._keys.current(now), receipt)
         except StoreUnavailable:
             return  # whoever claims the call will be told
+        self._made[request_id] = made
+        if len(self._made) > RECENT_RECEIPTS:
+            self._made.popitem(last=False)
