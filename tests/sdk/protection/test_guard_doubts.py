@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from tests.sdk.protection.gate_double import (
     ALICE,
+    CATALOGUE,
     CHECK,
     KILL,
     ROBOT,
@@ -19,7 +20,7 @@ from tests.sdk.protection.gate_double import (
 )
 from tests.sdk.relay_double import answer, failure
 
-from quorumkey.errors import ConfigurationError
+from quorumkey.errors import AuthenticationError, ConfigurationError
 from quorumkey.protection import (
     Method,
     Proceed,
@@ -213,6 +214,40 @@ def test_a_handler_may_end_after_the_guard(caplog: pytest.LogCaptureFixture) -> 
         assert [] == relay.results
         assert f"The result ok of {waiting.txid}" in caplog.text
         assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
+
+
+def test_a_guard_is_entered_once() -> None:
+    """A guard that is open or was left is not entered again: it would not hear of any change."""
+
+    async def run() -> None:
+        relay = GateDouble()
+        guard = guard_of(relay)
+        async with guard:
+            with pytest.raises(ConfigurationError, match="entered once"):
+                await guard.__aenter__()
+
+            assert guard.local("KillProcess", ALICE) is not None
+
+        with pytest.raises(ConfigurationError, match="entered once"):
+            await guard.__aenter__()
+
+    asyncio.run(run())
+
+
+def test_a_guard_that_could_not_start_is_closed() -> None:
+    """After a start that the relay refuses no connection is left open."""
+
+    async def run() -> None:
+        relay = GateDouble()
+        guard = guard_of(relay)
+        relay.script(CATALOGUE, failure(401, "unauthorized"))
+        with pytest.raises(AuthenticationError):
+            await guard.__aenter__()
+
+        with pytest.raises(ConfigurationError, match="entered once"):
+            await guard.__aenter__()
 
     asyncio.run(run())
 

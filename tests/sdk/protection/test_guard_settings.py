@@ -11,7 +11,7 @@ from quorumkey import protection
 from quorumkey.client import ConfirmedDevice
 from quorumkey.errors import ConfigurationError
 from quorumkey.protection import Caller, Guard, Method, Roster, UnsafeTrustRelay
-from quorumkey.protocol import Approver, Party
+from quorumkey.protocol import Approver, Party, PublicKey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,8 @@ def test_a_roster_of_confirmed_devices() -> None:
 
 def test_a_roster_is_stored_and_read(tmp_path: Path) -> None:
     """A roster comes back from its file as it was."""
-    roster = Roster.of([confirmed(ALICE), confirmed(BOB)], required=3, count_requestor=False)
+    devices = [confirmed(phone) for phone in (ALICE, BOB, Phone("carol"))]
+    roster = Roster.of(devices, required=3, count_requestor=False)
     path = tmp_path / "roster.json"
     roster.save(path)
 
@@ -104,6 +105,21 @@ def test_a_roster_that_asks_for_too_little(required: Any) -> None:  # noqa: ANN4
     """A roster that nobody beside the caller would have to sign for is refused."""
     with pytest.raises(ConfigurationError, match="approvers"):
         Roster.of([confirmed(ALICE)], required=required)
+
+
+def test_a_roster_whose_key_is_two_peoples() -> None:
+    """A key under two administrators, which every verification would refuse, is told at once."""
+    key = ALICE.key.public_key
+    with pytest.raises(ConfigurationError, match="two administrators"):
+        Roster({"alice": frozenset({key}), "bob": frozenset({key})})
+
+
+@pytest.mark.parametrize("bobs", [None, frozenset[PublicKey]()], ids=["unnamed", "no-device"])
+def test_a_roster_that_nothing_could_meet(bobs: frozenset[PublicKey] | None) -> None:
+    """Fewer administrators with a device than are required could approve nothing."""
+    others = {} if bobs is None else {"bob": bobs}
+    with pytest.raises(ConfigurationError, match="fewer"):
+        Roster({"alice": frozenset({ALICE.key.public_key})} | others)
 
 
 def test_a_roster_needs_persons() -> None:

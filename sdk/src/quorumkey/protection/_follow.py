@@ -6,7 +6,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from quorumkey.errors import ClientError, RateLimitedError, RelayError, TransportError
+from quorumkey.errors import (
+    ClientError,
+    ConfigurationError,
+    RateLimitedError,
+    RelayError,
+    TransportError,
+)
 from quorumkey.protection import _calls
 from quorumkey.protection._snapshot import SnapshotCache
 
@@ -55,11 +61,17 @@ class Follower:
 
         Raises:
             ApiError: the relay refuses the catalogue, or the API key.
+            ConfigurationError: this has begun before.
         """
+        if self._task is not None or self._relay.closed:
+            raise ConfigurationError("A guard is entered once; make another one.")
         try:
             await self._register()
         except (TransportError, RelayError, RateLimitedError) as error:
             self._missed(error)
+        except BaseException:
+            await self._relay.close()
+            raise
         self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def stop(self) -> None:

@@ -55,7 +55,7 @@ class Relay:
     ) -> None:
         """Prepare; nothing is sent yet."""
         self._core = core
-        self._closed = False
+        self.closed = False
         self._once = replace(core.retry, attempts=1)
         self._driver, self._polls = (
             AsyncDriver(
@@ -70,7 +70,7 @@ class Relay:
 
     async def close(self) -> None:
         """Close every connection; whoever asks from now on is told so."""
-        self._closed = True
+        self.closed = True
         await asyncio.gather(self._driver.close(), self._polls.close())
 
     async def ask(self, call: Call[T]) -> T:
@@ -132,7 +132,7 @@ class Relay:
         return verified
 
     async def _run(self, flow: Flow[T]) -> T:
-        if self._closed:
+        if self.closed:
             raise TransportError("The guard was left, so the relay is not asked any more.")
         return await self._driver.run(flow)
 

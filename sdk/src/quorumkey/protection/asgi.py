@@ -133,9 +133,10 @@ class ProtectionMiddleware:
     call may run. They have the shape ``{"error": {"code", "message", "details"?}}``.
 
     Routes must be named as the application itself resolves them: a call that reaches the
-    application by another spelling of its path, or that something behind the middleware gives
-    another verb (``X-HTTP-Method-Override``), is not protected here. Where that is a worry, use
-    `Guard.protected` on the function that does the work. WebSockets and ``lifespan`` pass.
+    application by another spelling of its path (one more slash, capitals), or that something
+    behind the middleware gives another verb (``X-HTTP-Method-Override``), is not protected here.
+    Where that is a worry, use `Guard.protected` on the function that does the work. WebSockets
+    and ``lifespan`` pass.
 
     Args:
         app: the application.

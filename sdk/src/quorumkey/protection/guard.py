@@ -164,6 +164,7 @@ class Guard:
 
         Raises:
             ApiError: the relay refuses the methods, or the API key.
+            ConfigurationError: the guard was entered before.
         """
         await self._follower.start()
         self._open = True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey.client._fields import Fields
 from quorumkey.client.pairing import ConfirmedDevice
 from quorumkey.errors import ConfigurationError, ProtocolError, QuorumkeyError
+from quorumkey.protected import MIN_REQUIRED
 from quorumkey.protocol.encoding import check_text
 from quorumkey.protocol.keys import PublicKey
 from quorumkey.protocol.limits import MAX_RECEIPT_BYTES
@@ -29,8 +30,6 @@ __all__ = ["Roster", "UnsafeTrustRelay"]
 
 _MAX_ID_CHARS: Final = 128
 _MEMBERS: Final = frozenset({"administrators", "required", "count_requestor"})
-#: The least number of approvers: the caller and one other.
-MIN_REQUIRED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,8 @@ class Roster:
             not sign.
 
     Raises:
-        ConfigurationError: nobody is named, or nobody would have to sign.
+        ConfigurationError: nobody is named, or fewer than are required; nobody would have to
+            sign; or a key is two people's.
     """
 
     administrators: Mapping[str, frozenset[PublicKey]]
@@ -57,6 +57,12 @@ class Roster:
             raise ConfigurationError("The roster names no device: nobody could approve.")
         if type(self.required) is not int or self.required < MIN_REQUIRED:
             raise ConfigurationError(f"At least {MIN_REQUIRED} approvers must be required.")
+        # What follows, found only when a call is verified, would cost every approval that is given.
+        if sum(map(bool, self.administrators.values())) < self.required:
+            raise ConfigurationError("The roster names fewer administrators than are required.")
+        keys = [key.fingerprint for each in self.administrators.values() for key in each]
+        if len(set(keys)) != len(keys):
+            raise ConfigurationError("A key stands under two administrators of the roster.")
 
     @staticmethod
     def of(
