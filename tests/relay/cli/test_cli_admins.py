@@ -111,6 +111,15 @@ def test_while_protection_is_on(protected: Operator, command: tuple[str, str]) -
     assert ["alice", "bob"] == names(protected)
 
 
+def test_no_device_is_paired_for_an_administrator(protected: Operator) -> None:
+    """While protection is on its link would be of no use, so none is made; others get one."""
+    said = protected("pairings", "create", "--approver", "alice", *OF_ACME).refused(1)
+    made = protected.json("pairings", "create", "--approver", "carol", *OF_ACME)
+
+    assert "no device is paired for an administrator" in said
+    assert made["pairing_code"]
+
+
 def test_breaking_the_glass(protected: Operator) -> None:
     """With a reason it is done, warned of on standard error, and told with the reason."""
     printed = protected("admins", "add", "carol", "--break-glass", "Both phones are lost", *OF_ACME)

@@ -128,7 +128,7 @@ async def test_b02_transaction_is_audited_with_its_request(shop: Workshop) -> No
 
 async def test_b02_many_devices_are_named_evenly_and_the_newest_first(shop: Workshop) -> None:
     """More devices than a request may name: each administrator is there with their newest."""
-    newest = [await shop.sim.device("bob") for _ in range(60)][-1]
+    newest = [await shop.another_device("bob") for _ in range(60)][-1]
     document = await shop.document((await shop.waits()).txid)
     bob = document["policy"]["groups"][1]
 

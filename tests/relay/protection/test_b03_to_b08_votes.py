@@ -208,7 +208,7 @@ async def test_b06_a_second_device_is_the_same_administrator(tmp_path: Path) -> 
     """What one of their devices said, they said."""
     async with simulator(tmp_path) as sim:
         council = await Council.of(sim, "alice", "bob", "carol", required=3)
-        tablet = await sim.device("bob")
+        tablet = await council.another_device("bob")
         txid = await council.wait()
         await council.approve(txid, "bob")
         council.devices["bob"] = tablet

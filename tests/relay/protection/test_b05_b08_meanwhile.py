@@ -71,7 +71,7 @@ async def test_b08_of_several_denials_one_counts(tmp_path: Path) -> None:
 async def _passkey(council: Council, person: str) -> SimPasskey:
     """A passkey that takes the place of a person's phone."""
     device = SimPasskey(person)
-    await council.sim.admit(device)
+    await council.admit(device)
     council.devices[person] = device
     return device
 

@@ -249,7 +249,7 @@ async def test_b30_a_device_that_has_changed_hands_does_not_count(tmp_path: Path
         device = council.devices["bob"]
         await sim.unpair(device)
         device.person = "carol"
-        await sim.admit(device)
+        await council.admit(device)
 
         assert txid != await council.wait()
 
@@ -307,7 +307,7 @@ async def test_b30_too_few_administrators_raise_an_alarm(tmp_path: Path) -> None
         await sim.unpair(council.devices["bob"])
         seen.append(_alarms(council))
         required = council.protection.settings.required
-        await sim.device("bob")
+        await council.another_device("bob")
         seen.append(_alarms(council))
         gauge = f'quorumkey_alarms{{kind="{ALARM}"}} 0.0'.encode()
 

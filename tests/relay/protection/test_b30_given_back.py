@@ -34,7 +34,7 @@ async def _unpaired(council: Council) -> None:
 
 
 async def _paired(council: Council) -> None:
-    await council.sim.admit(council.devices["bob"])
+    await council.admit(council.devices["bob"])
 
 
 async def _dismissed_on_the_host(council: Council) -> None:

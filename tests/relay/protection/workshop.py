@@ -115,6 +115,18 @@ class Workshop:
         await granted(self.sim.enroll(await self.sim.enrollment(device, str(made["pairing_code"]))))
         return device
 
+    async def another_device(self, person: str) -> SimDevice:
+        """A further device of an administrator, for which protection is turned off."""
+        device = SimDevice(person)
+        await self.admit(device)
+        return device
+
+    async def admit(self, device: SimDevice) -> None:
+        """Pair an administrator's device, for which protection is turned off."""
+        await self.set(enabled=False)
+        await self.sim.admit(device)
+        await self.set(enabled=True)
+
     # Calls of the service
 
     def body(  # noqa: PLR0913 - the members of a check

@@ -121,7 +121,7 @@ INTEGRATOR_ROUTES: Final[tuple[AnyEndpoint, ...]] = (
         answer=views.PairingCreatedView,
         success=CREATED,
         headers=(IDEMPOTENCY_KEY,),
-        errors=("idempotency_conflict",),
+        errors=("failed_precondition", "idempotency_conflict"),
     ),
     Endpoint(
         method="GET",
@@ -201,6 +201,7 @@ DEVICE_ROUTES: Final[tuple[AnyEndpoint, ...]] = (
             "device_revoked",
             "pairing_not_found",
             "device_conflict",
+            "failed_precondition",
             "nonce_expired",
             "pairing_expired",
         ),

@@ -14,6 +14,7 @@ from quorumkey.protocol.limits import (
     MIN_PAIRING_SECONDS,
 )
 from quorumkey_relay.cli.access import integrator_of, noted_address, opened, relay_keys
+from quorumkey_relay.cli.governing import protection_of
 from quorumkey_relay.cli.options import (
     ADDRESS_SETTINGS,
     IntegratorOption,
@@ -22,12 +23,12 @@ from quorumkey_relay.cli.options import (
     own,
     takes_settings,
 )
-from quorumkey_relay.cli.output import Output
+from quorumkey_relay.cli.output import Output, Refused
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.settings import Settings
 from quorumkey_relay.store.writes import PutPairing
-from quorumkey_relay.usecases.pair import invitation, pairing_url
+from quorumkey_relay.usecases.pair import NOT_FOR_ADMINISTRATORS, invitation, pairing_url
 from quorumkey_relay.usecases.views import PartyView
 
 app = typer.Typer(
@@ -74,6 +75,8 @@ def create(  # noqa: PLR0913 - one argument for each option
     now = SystemClock().now()
     with opened(settings) as store:
         owner = integrator_of(store, integrator)
+        if not protection_of(store, owner.id).takes_devices_of(person.id):
+            raise Refused(NOT_FOR_ADMINISTRATORS.message)
         pairing, code = invitation(
             SystemMint(),
             integrator_id=owner.id,

@@ -102,3 +102,10 @@ class Protection(Struct, frozen=True, kw_only=True):
     def is_administrator(self, approver_id: str) -> bool:
         """Say whether an approver is an administrator."""
         return approver_id in self.administrators
+
+    def takes_devices_of(self, approver_id: str) -> bool:
+        """Say whether a device may be paired for an approver now.
+
+        An API key opens pairings: with one of an administrator it would vote in their name.
+        """
+        return not (self.settings.enabled and self.is_administrator(approver_id))

@@ -30,7 +30,12 @@ from quorumkey_relay.usecases.authenticate import (
     OTHER_RELAY,
     wrong_type,
 )
-from quorumkey_relay.usecases.pair import PAIRING_EXPIRED, open_pairing
+from quorumkey_relay.usecases.pair import (
+    NOT_FOR_ADMINISTRATORS,
+    PAIRING_EXPIRED,
+    open_pairing,
+    takes_devices_of,
+)
 from quorumkey_relay.usecases.views import EnrolledView, PartyView
 
 if TYPE_CHECKING:
@@ -101,7 +106,7 @@ class EnrollDevice:
             return pairing
         if pairing.device is not None:
             return await self._again(pairing, key.fingerprint, now)
-        refused = _unfit(known, pairing, verified)
+        refused = self._unfit(known, pairing, verified)
         if refused is not None:
             return refused
         verdict = await self.attestor(said, attestation, now=now)
@@ -109,7 +114,7 @@ class EnrollDevice:
             return verdict
         # The attestor may have waited: what the relay knows of the key by now is what counts.
         known = self.store.directory.device(key.fingerprint)
-        refused = _unfit(known, pairing, verified)
+        refused = self._unfit(known, pairing, verified)
         if refused is not None:
             return refused
         verdict = heeded(verdict, known)
@@ -123,6 +128,18 @@ class EnrollDevice:
                 return addressed
             device = addressed
         return await self._tie(device, pairing, envelope, verdict, now)
+
+    def _unfit(
+        self, known: Device | None, pairing: Pairing, verified: Verified[Enrollment]
+    ) -> Refusal | None:
+        """Return why a device cannot be tied by a pairing, as far as the relay knows by now."""
+        refused = _unfit(known, pairing, verified)
+        if refused is not None or (known and known.paired_with(pairing.integrator_id)):
+            return refused
+        directory, integrator_id = self.store.directory, pairing.integrator_id
+        if not takes_devices_of(directory, integrator_id, pairing.approver_id):
+            return NOT_FOR_ADMINISTRATORS
+        return None
 
     async def _tie(
         self, device: Device, pairing: Pairing, envelope: Envelope, verdict: Verdict, now: int

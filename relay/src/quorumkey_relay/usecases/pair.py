@@ -47,6 +47,12 @@ PAIRING_NOT_FOUND = Refusal("pairing_not_found", "There is no pairing with this 
 PAIRING_EXPIRED = Refusal(
     "pairing_expired", "This pairing code is expired or used; ask for a new one."
 )
+NOT_FOR_ADMINISTRATORS = Refusal(
+    "failed_precondition",
+    "While protected methods wait for approval no device is paired for an administrator: whoever"
+    " opens pairings could approve in their name. Have RemoveAdministrator approved, pair the"
+    " device, have AddAdministrator approved; or disable protection for it.",
+)
 BAD_EXPIRY = Refusal(
     "invalid_request",
     "Invalid expires_in_seconds: must be between"
@@ -92,6 +98,12 @@ def open_pairing(directory: Directory, code: str, now: int) -> Pairing | Refusal
     return PAIRING_EXPIRED if now >= pairing.expires_at else pairing
 
 
+def takes_devices_of(directory: Directory, integrator_id: str, approver_id: str) -> bool:
+    """Say whether a device may be paired for an approver of an integrator now."""
+    protection = directory.protection(integrator_id)
+    return protection is None or protection.takes_devices_of(approver_id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePairing:
     """Makes a code that ties one device to an approver of the integrator."""
@@ -123,6 +135,8 @@ class CreatePairing:
         expires_in = given(body.expires_in_seconds, limits.DEFAULT_PAIRING_SECONDS)
         if not limits.MIN_PAIRING_SECONDS <= expires_in <= limits.MAX_PAIRING_SECONDS:
             return BAD_EXPIRY
+        if not takes_devices_of(self.store.directory, integrator_id, approver.id):
+            return NOT_FOR_ADMINISTRATORS
         pairing, code = invitation(
             self.mint,
             integrator_id=integrator_id,
