@@ -153,13 +153,6 @@ class Found:
             "lapsed": int(lapsed),
         }
         assert told == {kind: self.audited[txid, kind] for kind in told}
-        if lapsed:
-            # The call waits anew since the same commit.
-            assert [txid] != [
-                one.request_id
-                for one in self.transactions.values()
-                if one.match_key == transaction.match_key
-            ]
         if transaction.executor == "builtin":
             # The effect, its claim and its result are there together, or none of them is.
             assert (claim is not None) == (self.required == RAISED) == (result == "ok")
