@@ -7,6 +7,7 @@ from tests.sdk.cli.terminal import Done, type_in
 from tests.sdk.clock import START
 from tests.sdk.relay_double import Stored, answer, body_of
 
+from quorumkey.cli import _mpa
 from quorumkey.protocol import Decision, PrivateKey, format_time
 
 if TYPE_CHECKING:
@@ -93,6 +94,17 @@ def test_listing_nothing(desk: Desk, arguments: tuple[str, ...], sentence: str) 
 
     assert sentence == mpa(desk, "list", *arguments).out
     assert [] == mpa(desk, "list", *arguments, "--json").json
+
+
+@pytest.mark.usefixtures("stored")
+def test_listing_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay whose pages have no end is not read for ever; --open reads the longest pages."""
+    monkeypatch.setattr(_mpa, "_MAX_PAGES", 2)
+    desk.relay.script(LIST, *[answer({"requests": [call("t-1")], "nextCursor": "c"})] * 3)
+
+    assert [] == mpa(desk, "list", "--open", "--json").json
+    assert [100, 100] == [body_of(request)["limit"] for request in desk.relay.calls[-2:]]
+    assert 1 == len(desk.relay.scripts[LIST])
 
 
 @pytest.mark.usefixtures("stored")

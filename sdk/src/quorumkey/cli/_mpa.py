@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -38,6 +38,9 @@ IntegratorOption = Annotated[
 ReasonOption = Annotated[
     str | None, typer.Option("--reason", help="A sentence for the audit trail.")
 ]
+
+#: Pages of a list that are read at most, however many a relay says there are.
+_MAX_PAGES: Final = 1_000
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -185,14 +188,14 @@ async def _newest(
 ) -> list[GatedCall]:
     calls: list[GatedCall] = []
     cursor: str | None = None
-    while True:
-        page = await device.gated_calls(integrator).page(
-            limit=min(count, MAX_LIST_LIMIT), cursor=cursor
-        )
+    limit = MAX_LIST_LIMIT if open_only else min(count, MAX_LIST_LIMIT)
+    for _ in range(_MAX_PAGES):
+        page = await device.gated_calls(integrator).page(limit=limit, cursor=cursor)
         calls += [call for call in page.data if call.can_act or not open_only]
         cursor = page.next_cursor
         if cursor is None or len(calls) >= count:
-            return calls[:count]
+            break
+    return calls[:count]
 
 
 def _act(  # noqa: PLR0913 - one argument for each option
