@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -100,13 +99,19 @@ async def _target(method: Method, message: Message) -> Target:
         return Target(failed=True)
     try:
         # A resolver that changes what it is given must not change what is asked about.
-        found = method.resolver(deepcopy(message.view))
+        found = method.resolver(_copied(message.view))
         if inspect.isawaitable(found):
             found = await found
         return Target(failed=True) if found is None else Target.of(found)
     except Exception:  # noqa: BLE001 - whatever a service's own function raises, the call waits
         _LOG.exception("The resolver of %s failed, so the call waits for approval.", method.name)
         return Target(failed=True)
+
+
+def _copied(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def refusal_of(method: Method, error: ClientError) -> ProtectionError:
