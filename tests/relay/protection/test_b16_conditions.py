@@ -74,13 +74,22 @@ async def test_b17_variables(
     waits: bool,  # noqa: FBT001 - a column
 ) -> None:
     """``request`` is the message and ``resource`` what was resolved, empty where nothing was."""
-    await shop.protect("DeleteRule", condition)
-    body = shop.body("DeleteRule", request_, resource=resource)
+    method = "CreateRule" if resource is None else "DeleteRule"  # the second has a resolver
+    await shop.protect(method, condition)
+    body = shop.body(method, request_, resource=resource)
 
     if waits:
         assert (await shop.waits(body)).condition == condition
     else:
         assert await shop.proceeds(body) == "condition_false"
+
+
+async def test_b19_resource_that_nobody_looked_for(shop: Workshop) -> None:
+    """A method with a resolver waits without a resource; one that was found to be empty counts."""
+    await shop.protect("DeleteRule", "has(resource.tag)")
+
+    await shop.waits(shop.body("DeleteRule", {"id": 1}))
+    assert await shop.proceeds(shop.body("DeleteRule", {"id": 1}, resource={})) == "condition_false"
 
 
 UNKNOWN: list[tuple[str, object]] = [

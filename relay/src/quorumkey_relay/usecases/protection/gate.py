@@ -155,7 +155,7 @@ class Gate:
             return Proceed(reason or "disabled", 0 if protection is None else protection.revision)
         resource = resource_text(call.resource, failed=call.resource_failed)
         condition = protection.condition(call.method) or ""
-        if not self._waits(call, condition):
+        if not self._waits(call, protection, condition):
             return Proceed("condition_false", protection.revision)
         return await self._pass_gate(
             _Attempt(
@@ -169,10 +169,13 @@ class Gate:
             effect,
         )
 
-    def _waits(self, call: GatedCall, condition: str) -> bool:
+    def _waits(self, call: GatedCall, protection: Protection, condition: str) -> bool:
         """Evaluate a condition; what cannot be evaluated waits (B19)."""
         if not condition or call.resource_failed or not call.message.is_seen:
             return True
+        method = protection.method(call.method)
+        if call.resource is None and method is not None and method.resolver:
+            return True  # its service forgot to look, so nobody knows what the call acts on
         return self.conditions.waits(condition, call.message.view, call.resource)
 
     async def _pass_gate(
