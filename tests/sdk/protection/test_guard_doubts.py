@@ -27,6 +27,7 @@ from quorumkey.protection import (
     ProtectionUnavailable,
     Run,
     UnsafeTrustRelay,
+    Vote,
     Wait,
 )
 from quorumkey.protocol import PrivateKey
@@ -344,3 +345,48 @@ def test_nothing_of_a_request_is_in_a_log_of_its_verdict() -> None:
             assert "swordfish" not in f"{shown!r} {shown}"
 
     asyncio.run(run())
+
+
+def test_an_unknown_verdict_about_a_true_call_is_none() -> None:
+    """A verdict that is neither proceed, wait nor run lets nothing run, whatever stands beside."""
+
+    async def run() -> None:
+        relay = GateDouble()
+        relay.protected.add("KillProcess")
+
+        def reply(request: httpx2.Request) -> httpx2.Response:
+            return httpx2.Response(200, json=relay.respond(request).json() | {"verdict": "walk"})
+
+        async with guard_of(relay) as guard:
+            relay.script(CHECK, *[reply] * 3)
+            with pytest.raises(ProtectionUnavailable, match="neither"):
+                await guard.check("KillProcess", ALICE, {})
+
+    asyncio.run(run())
+
+
+def test_a_transaction_tells_who_voted() -> None:
+    """The votes of a waiting call, by the relay's word, are in its transaction."""
+    vote: JsonValue = {
+        "approver_id": "bob",
+        "decision": "approve",
+        "decided_at": "2026-01-02T03:04:05Z",
+    }
+
+    async def run() -> None:
+        relay = GateDouble()
+        relay.protected.add("KillProcess")
+        async with guard_of(relay) as guard:
+            relay.script(CHECK, _answer_otherwise(relay, {"votes": [vote]}))
+            waiting = await guard.check("KillProcess", ALICE, {})
+
+        assert isinstance(waiting, Wait)
+        assert (Vote("bob", "approve", 1_767_323_045),) == waiting.transaction.votes
+
+    asyncio.run(run())
+
+
+def test_what_is_decorated_is_declared() -> None:
+    """A function cannot be made a protected method that its guard does not know."""
+    with pytest.raises(ConfigurationError, match="not declared"):
+        guard_of(GateDouble()).protected("Kill", caller=lambda: ALICE, request=dict[str, object])

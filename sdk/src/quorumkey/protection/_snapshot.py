@@ -74,10 +74,6 @@ class SnapshotCache:
             return caller.kind != "api_key" or (known and not self._exclude_api_keys)
         return method.kind == "always"
 
-    def fresh(self, now: float) -> bool:
-        """Whether it may decide."""
-        return now - self._asked_at <= MAX_STALENESS_SECONDS
-
     def decide(self, method: Method, caller: Caller, now: float) -> Proceed | None:
         """Say that a call proceeds; None: the relay has to be asked."""
         if now - self._asked_at > MAX_STALENESS_SECONDS:
