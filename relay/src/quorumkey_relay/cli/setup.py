@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from quorumkey.protocol import check_text
 from quorumkey.protocol.limits import MAX_NAME_CHARS, MIN_NAME_CHARS
 from quorumkey_relay.cli.access import alone, has_database, opened
-from quorumkey_relay.identity.apikeys import make_api_key
 from quorumkey_relay.cli.output import Output, Refused
 from quorumkey_relay.clock import SystemClock
+from quorumkey_relay.identity.apikeys import make_api_key
 from quorumkey_relay.identity.files import PRIVATE_DIRECTORY_MODE
 from quorumkey_relay.identity.principals import Integrator
 from quorumkey_relay.identity.relaykeys import first_key
