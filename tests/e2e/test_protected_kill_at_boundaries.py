@@ -20,8 +20,9 @@ import pytest
 from tests.e2e.protected_kill_child import CLIENTS, RAISED, Journal
 from tests.relay.simulator import ACME, START
 
+from quorumkey.protocol import TransactionState
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.domain.transactions import TransactionState, state_at
+from quorumkey_relay.domain.transactions import state_at
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.store.sqlite import AdminStore
 

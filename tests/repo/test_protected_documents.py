@@ -10,10 +10,10 @@ import pytest
 from tests.repo import markdown, tree
 
 from quorumkey.protection import MAX_STALENESS_SECONDS
-from quorumkey.protocol import ProtectedCall, request_binding
+from quorumkey.protocol import ProtectedCall, TransactionState, request_binding
 from quorumkey_relay.conditions import why_unusable
 from quorumkey_relay.domain.protection import GOVERNING_METHODS, ProtectionSettings
-from quorumkey_relay.domain.transactions import RESULT_WITHIN_SECONDS, TransactionState
+from quorumkey_relay.domain.transactions import RESULT_WITHIN_SECONDS
 from quorumkey_relay.usecases.protection.audit import AUDIT_EVENTS
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ A *claim* is the right to execute an approval, taken once and before the handler
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
+from quorumkey.protocol import CallerKind, TransactionState
 from quorumkey_relay.domain.forms import Executor
 from quorumkey_relay.domain.lifecycle import completed_at, status_at
 from quorumkey_relay.domain.model import Status
@@ -27,26 +27,10 @@ if TYPE_CHECKING:
 #: For so long after a claim its result is awaited; then what became of the call is unknown.
 RESULT_WITHIN_SECONDS: Final = 3_600
 
-CallerKind = Literal["person", "api_key"]
 ClaimResult = Literal["ok", "error", "indeterminate"]
 #: What ends an approval that was not claimed: its requester, another administrator, or the relay,
 #: because its time is over or too few of its votes still count.
 WithdrawalOutcome = Literal["cancelled", "rejected", "lapsed"]
-
-
-class TransactionState(StrEnum):
-    """Where a transaction stands."""
-
-    REQUESTED = "requested"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    CLAIMED = "claimed"
-    EXECUTED = "executed"
-    FAILED = "failed"
-    INDETERMINATE = "indeterminate"
-    LAPSED = "lapsed"
 
 
 class Caller(Struct, frozen=True):

@@ -14,7 +14,8 @@ from quorumkey.client._calls import post
 from quorumkey.client._exchange import json_of
 from quorumkey.client.models import Page
 from quorumkey.device.decisions import Choice
-from quorumkey.protection.models import TransactionState, Vote
+from quorumkey.protection.models import Vote
+from quorumkey.protocol import TransactionState
 from quorumkey.protocol.limits import DEFAULT_LIST_LIMIT
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from quorumkey.protection.errors import (
 )
 from quorumkey.protection.guard import Guard, Unreachable
 from quorumkey.protection.messages import ProtobufMessage, Request, read_json
-from quorumkey.protection.models import Transaction, TransactionState, Vote
+from quorumkey.protection.models import Transaction, Vote
 from quorumkey.protection.trust import Roster, UnsafeTrustRelay
 from quorumkey.protection.verdicts import Claim, Proceed, Run, Verdict, Wait
+from quorumkey.protocol import TransactionState
 
 __all__ = [
     "MAX_STALENESS_SECONDS",

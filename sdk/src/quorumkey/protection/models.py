@@ -7,38 +7,22 @@ claim, not on these words.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum, unique
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from quorumkey.client.claims import ClaimState
 from quorumkey.client.models import envelope_of
 from quorumkey.errors import ProtocolError, UnexpectedAnswerError
+from quorumkey.protocol import TransactionState
 from quorumkey.protocol.ids import check_uuid7
 
 if TYPE_CHECKING:
     from quorumkey.client._fields import Fields
     from quorumkey.protocol.dsse import Envelope
 
-__all__ = ["ClaimState", "Snapshot", "SnapshotMethod", "Transaction", "TransactionState", "Vote"]
+__all__ = ["ClaimState", "Snapshot", "SnapshotMethod", "Transaction", "Vote"]
 
 #: Why a call may proceed; what an unknown reason would mean cannot be known.
 _REASONS: Final = frozenset({"disabled", "api_key_excluded", "unprotected", "condition_false"})
-
-
-@unique
-class TransactionState(StrEnum):
-    """Where a gated call stands; only ``requested``, ``approved`` and ``claimed`` go on."""
-
-    REQUESTED = "requested"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    CLAIMED = "claimed"
-    EXECUTED = "executed"
-    FAILED = "failed"
-    INDETERMINATE = "indeterminate"
-    LAPSED = "lapsed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,12 @@ from quorumkey.protocol.pairing import (
 )
 from quorumkey.protocol.pictogram import pictogram, speakable
 from quorumkey.protocol.policy import Approver, Distinct, Group, Party, Policy, RejectPolicy
-from quorumkey.protocol.protected_call import CallerKind, Hidden, ProtectedCall
+from quorumkey.protocol.protected_call import (
+    CallerKind,
+    Hidden,
+    ProtectedCall,
+    TransactionState,
+)
 from quorumkey.protocol.push_address import (
     ApnsAddress,
     FcmAddress,
@@ -122,6 +127,7 @@ __all__ = [
     "Session",
     "Statement",
     "Succession",
+    "TransactionState",
     "Unpair",
     "Verified",
     "WebAuthnAssertion",

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum, unique
 from json import JSONEncoder
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from quorumkey.protocol.encoding import JsonValue
 
-__all__ = ["ACTION_TYPE", "CallerKind", "Hidden", "ProtectedCall"]
+__all__ = ["ACTION_TYPE", "CallerKind", "Hidden", "ProtectedCall", "TransactionState"]
 
 #: ``action.type`` of every protected method.
 ACTION_TYPE: Final = "protected_method"
@@ -57,6 +58,22 @@ _MAX_LINE_CHARS: Final = 1_000
 _LINE_OVERHEAD_BYTES: Final = 1  # the comma after it
 # "truncated", the marks that lines were left out, and the quotes and names of members.
 _RESERVE_BYTES: Final = 256
+
+
+@unique
+class TransactionState(StrEnum):
+    """Where a gated call stands; only ``requested``, ``approved`` and ``claimed`` go on."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CLAIMED = "claimed"
+    EXECUTED = "executed"
+    FAILED = "failed"
+    INDETERMINATE = "indeterminate"
+    LAPSED = "lapsed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from quorumkey.protocol import TransactionState
 from quorumkey_relay.domain.model import Status
-from quorumkey_relay.domain.transactions import TransactionState, lapses_at, state_at
+from quorumkey_relay.domain.transactions import lapses_at, state_at
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.writes import (
     AdvanceRequest,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from quorumkey.protocol import JsonValue
+from quorumkey.protocol import CallerKind, JsonValue, TransactionState
 from quorumkey_relay.domain.forms import Executor
 from quorumkey_relay.domain.protection import Protection
 from quorumkey_relay.domain.refusal import Refusal
@@ -24,7 +24,6 @@ from quorumkey_relay.domain.transactions import (
     Caller,
     Claim,
     Transaction,
-    TransactionState,
     state_at,
 )
 from quorumkey_relay.identity.principals import Integrator
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.conditions import Conditions
-    from quorumkey_relay.domain.transactions import CallerKind
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from quorumkey.protocol import TransactionState
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.domain.refusal import Refusal
-from quorumkey_relay.domain.transactions import TransactionState, Withdrawal, state_at
+from quorumkey_relay.domain.transactions import Withdrawal, state_at
 from quorumkey_relay.store.writes import PutDevice, WithdrawTransaction
 from quorumkey_relay.usecases.protection.audit import audit, by_person
 from quorumkey_relay.usecases.views import DecisionView

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from quorumkey.protocol import format_time, parse_envelope, strict_json
+from quorumkey.protocol import TransactionState, format_time, parse_envelope, strict_json
 from quorumkey.protocol.limits import MAX_STATEMENT_BYTES
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
-from quorumkey_relay.domain.transactions import TransactionState, lapses_at, state_at
+from quorumkey_relay.domain.transactions import lapses_at, state_at
 from quorumkey_relay.usecases.protection.claims import claim_view
 from quorumkey_relay.usecases.protection.views import CallerView, TransactionView, VoteView
 from quorumkey_relay.usecases.read import BAD_CURSOR, is_request_id
