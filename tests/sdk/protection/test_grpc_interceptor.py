@@ -101,6 +101,7 @@ def test_what_became_of_a_claimed_call_is_recorded(
             assert answered in (StringValue(value="HELLO"), ["1", "HELLO"])
         else:
             await refused(call)
+        await at.guard.results.seen.wait()  # the client hears of an abort before the handler ends
 
         assert ([request_text], [result]) == (at.echo.ran, at.guard.results.said)
 
