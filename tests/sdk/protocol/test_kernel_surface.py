@@ -31,7 +31,8 @@ ASSURANCE_RANK Action ApnsAddress Approver Assurance CallerKind Challenge Decisi
 Distinct Enrollment Envelope Execution ExecutionResult FcmAddress FinalStatus Form Group Hidden
 JsonValue Kind NoPushAddress PROFILES Party PasskeyPolicy Platform Policy PrivateKey Profile
 ProfileLimits ProtectedCall PublicKey Push PushAddress Receipt RejectPolicy RequestDocument
-Session Statement Succession Unpair Verified WebAuthnAssertion WebPushAddress admits assurance_of
+Session Statement Succession TransactionState Unpair Verified WebAuthnAssertion WebPushAddress
+admits assurance_of
 b64decode b64encode b64url_decode b64url_encode canonical_json canonical_json_of check_action
 check_assurance check_expires_in check_fingerprint check_match_code check_origin check_params
 check_text check_time check_use_within check_uuid7 fingerprint_of format_pairing_code format_time
