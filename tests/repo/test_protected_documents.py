@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GUIDE = Path("docs/protected-methods.md")
 PROTOCOL = Path("docs/protocol.md")
+BEHAVIOURS = 33
 PROTO = Path("relay/proto/quorumkey/mpa/v1/mpa.proto")
 
 
@@ -114,3 +115,16 @@ def test_the_lines_of_the_protocol_are_those_of_the_kernel() -> None:
     assert call.action().params["request"] == ['["like this"]: null', 'rule.hosts[0]: "db-1"']
     assert '`rule.hosts[0]: "db-1"`' in text
     assert '`["like this"]`' in text
+
+
+def test_every_behaviour_has_a_row_and_a_test() -> None:
+    """The guide numbers the behaviours, and tests are named by each number."""
+    sources = Path("tests").rglob("test_*.py")
+    tested = {
+        f"B{int(number)}"
+        for path in sources
+        for number in re.findall(r"def test_b([0-9]{2})_", path.read_text())
+    }
+
+    assert tested == {row[0] for row in markdown.table(GUIDE, "number")}
+    assert len(tested) == BEHAVIOURS

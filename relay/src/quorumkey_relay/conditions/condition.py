@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from quorumkey.protocol import JsonValue
 
 MAX_CONDITION_BYTES: Final = 2_048
-#: Of one evaluation; the issue's bound is 50 ms of CPU.
+#: Of one evaluation as it is estimated; none may take more than 50 ms of CPU.
 BUDGET_NANOSECONDS: Final = 20_000_000
 #: A condition that could not be evaluated even for a call of this size is refused when it is added.
 ORDINARY_COUNT: Final = 100

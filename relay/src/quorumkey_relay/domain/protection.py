@@ -19,7 +19,8 @@ MAX_DURATION_SECONDS: Final = 86_400
 MAX_METHODS: Final = 5_000
 MAX_SERVICE_NAME_CHARS: Final = 80
 
-#: Methods of the relay itself, always protected; the first seven are those of behaviour B20.
+#: Methods of the relay itself, always protected; the first seven are those of B20
+#: (docs/protected-methods.md numbers the behaviours).
 GOVERNING_METHODS: Final = (
     "SetMultipartyApprovalSettings",
     "DisableMultipartyApproval",
