@@ -156,7 +156,7 @@ async def _registered(shop: Shop) -> None:
 async def _in_force(shop: Shop) -> None:
     """Wait until the relay has heard what the command line's process did."""
     async with shop.guard() as guard:
-        while not await guard.may_wait(KILL, ALICE):
+        while not guard.may_wait(KILL, ALICE):
             await guard.reach((guard.revision or 0) + 1)
 
 

@@ -211,14 +211,14 @@ def test_a_change_by_the_operator_is_heard(own_shop: Shop) -> None:
 
     async def inside() -> None:
         async with own_shop.guard() as guard:
-            assert not await guard.may_wait(RENAME, ALICE)
+            assert not guard.may_wait(RENAME, ALICE)
             before = guard.revision
             assert before is not None
 
             await asyncio.to_thread(own_shop.operate, "protection", "add", RENAME)
             await guard.reach(before + 1)
 
-            assert await guard.may_wait(RENAME, ALICE)
+            assert guard.may_wait(RENAME, ALICE)
             assert isinstance(await guard.check(RENAME, ALICE, {}), Wait)
 
     asyncio.run(inside())

@@ -90,7 +90,7 @@ class ScriptedGuard:
         """As `Guard.declares`; only ``Undeclared`` is not."""
         return method != "Undeclared"
 
-    async def may_wait(self, _method: str, _caller: Caller) -> bool:
+    def may_wait(self, _method: str, _caller: Caller) -> bool:
         """As `Guard.may_wait`."""
         return not self.passes
 

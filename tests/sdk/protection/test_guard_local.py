@@ -78,12 +78,12 @@ def test_a_change_is_heard_by_the_held_poll() -> None:
     async def run() -> None:
         relay = GateDouble()
         async with guard_of(relay) as guard:
-            assert not await guard.may_wait("KillProcess", ALICE)
+            assert not guard.may_wait("KillProcess", ALICE)
 
             await guard.reach(relay.protect("KillProcess"))
 
-            assert await guard.may_wait("KillProcess", ALICE)
-            assert not await guard.may_wait("RenameHost", ALICE)
+            assert guard.may_wait("KillProcess", ALICE)
+            assert not guard.may_wait("RenameHost", ALICE)
 
     asyncio.run(run())
 
@@ -181,7 +181,7 @@ def test_an_undeclared_method_is_a_mistake() -> None:
             with pytest.raises(ConfigurationError, match="KilProcess"):
                 await guard.check("KilProcess", ALICE, {})
             assert not guard.declares("KilProcess")
-            assert not await guard.may_wait("KilProcess", ALICE)
+            assert not guard.may_wait("KilProcess", ALICE)
 
     asyncio.run(run())
 

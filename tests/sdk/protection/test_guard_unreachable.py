@@ -255,6 +255,6 @@ def test_a_snapshot_without_its_methods_is_not_believed() -> None:
             await until(lambda: len(world.naps) == 2)
 
             assert 1 == guard.revision
-            assert await guard.may_wait("KillProcess", ALICE)
+            assert guard.may_wait("KillProcess", ALICE)
 
     asyncio.run(run())

@@ -192,7 +192,7 @@ class _Gate:
         """Return the claim to run under, None where none is needed; a call that waits ends here."""
         caller = await self._caller(context)
         try:
-            if not await self._guard.may_wait(self._method, caller):
+            if not self._guard.may_wait(self._method, caller):
                 return None
             if takes_stream:
                 await self._refuse_stream(context)

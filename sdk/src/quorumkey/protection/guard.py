@@ -209,7 +209,7 @@ class Guard:
             return _NEVER
         return self._cache.decide(declared, caller, self._monotonic())
 
-    async def may_wait(self, method: str, caller: Caller) -> bool:
+    def may_wait(self, method: str, caller: Caller) -> bool:
         """Whether a call has to be checked; false too for a method that is not declared.
 
         For adapters that spare themselves reading a request which proceeds in any case.
