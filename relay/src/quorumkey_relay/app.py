@@ -116,8 +116,8 @@ class Relay:
             # Whoever held the directory before is gone, and with it what it had claimed.
             await self.store.release_leases()
             await self.standing.reconcile()
-            await self.votes.reconcile()
-            self.shortage.look()
+            await self.protection.votes.reconcile()
+            self.protection.shortage.look()
             await self.worker.scan()
             await self.webhooks.scan()
         except BaseException:
@@ -209,8 +209,6 @@ class Relay:
         self._parts = parts
         self.usecases = parts.usecases
         self.standing = parts.standing
-        self.votes = parts.votes
-        self.shortage = parts.shortage
         self.recheck = parts.recheck
         self.sweeper = parts.sweeper
         self.protection = parts.protection
@@ -224,12 +222,12 @@ class Relay:
 
     def _changed(self, kind: Change, key: str) -> None:
         if kind in {"device", "pairing", "protection"}:
-            self.shortage.look()
+            self.protection.shortage.look()
         if kind == "device":
             self._react(partial(self.standing.revoked_elsewhere, key))
         elif kind == "protection":
             log.warning("protection_changed_on_the_host", integrator_id=key)
-            self._react(self.votes.reconcile)
+            self._react(self.protection.votes.reconcile)
         elif kind == "recheck":
             self._react(self.recheck_now)
         elif kind == "succession":

@@ -42,9 +42,7 @@ from quorumkey_relay.usecases.inbox import Inbox
 from quorumkey_relay.usecases.info import DescribeRelay
 from quorumkey_relay.usecases.pair import CreatePairing, PreviewPairing, ReadPairing
 from quorumkey_relay.usecases.ports import Policy
-from quorumkey_relay.usecases.protection.shortage import ShortageWatch
 from quorumkey_relay.usecases.protection.take_back import TakeBack
-from quorumkey_relay.usecases.protection.votes import AdministratorVotes
 from quorumkey_relay.usecases.push import PushAddresses, SetPush
 from quorumkey_relay.usecases.read import (
     CancelRequest,
@@ -117,8 +115,6 @@ class Parts:
 
     usecases: UseCases
     standing: Standing
-    votes: AdministratorVotes
-    shortage: ShortageWatch
     recheck: RecheckHardware
     sweeper: Sweeper
     pruner: Pruner
@@ -167,8 +163,6 @@ def compose(base: Foundations) -> Parts:
     standing = Standing(
         store=store, clock=clock, mint=mint, sessions=sessions, sockets=base.hub, plan=plan
     )
-    votes = AdministratorVotes(store=store, clock=clock, mint=mint, plan=plan)
-    shortage = ShortageWatch(store=store, bell=base.alarms)
     revocation = base.verifier.revocation
     recheck = RecheckHardware(
         store=store,
@@ -224,7 +218,7 @@ def compose(base: Foundations) -> Parts:
         keys=keys,
         plan=plan,
         decide=decide,
-        votes=votes,
+        alarms=base.alarms,
         device_limit=device_limit,
     )
     usecases = UseCases(
@@ -334,7 +328,6 @@ def compose(base: Foundations) -> Parts:
         base.bulletin.heard,
         announcer.heard,
         base.journal.heard,
-        shortage.heard,
     ):
         store.subscribe(listener)
     webhook_metrics.watch_in_flight(lambda: webhooks.in_flight)
@@ -345,8 +338,6 @@ def compose(base: Foundations) -> Parts:
     return Parts(
         usecases=usecases,
         standing=standing,
-        votes=votes,
-        shortage=shortage,
         recheck=recheck,
         sweeper=sweeper,
         pruner=pruner,

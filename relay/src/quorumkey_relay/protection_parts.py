@@ -21,12 +21,14 @@ from quorumkey_relay.usecases.protection.govern_settings import GovernMethods, G
 from quorumkey_relay.usecases.protection.open import OpenProtectedCall
 from quorumkey_relay.usecases.protection.receipts import RecentReceipts
 from quorumkey_relay.usecases.protection.register import RegisterCatalogue
+from quorumkey_relay.usecases.protection.shortage import ShortageWatch
 from quorumkey_relay.usecases.protection.snapshot import ReadSnapshot
 from quorumkey_relay.usecases.protection.transactions import (
     ListTransactions,
     ReadTransaction,
     TransactionViews,
 )
+from quorumkey_relay.usecases.protection.votes import AdministratorVotes
 from quorumkey_relay.usecases.protection.watch import ProtectionWatch
 
 if TYPE_CHECKING:
@@ -34,18 +36,20 @@ if TYPE_CHECKING:
     from quorumkey_relay.delivery.plan import DeliveryPlan
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.mint import Mint
+    from quorumkey_relay.observe.alarms import Alarms
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.usecases.answer import AnswerRequest
     from quorumkey_relay.usecases.ports import Limiter
-    from quorumkey_relay.usecases.protection.votes import AdministratorVotes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectionParts:
-    """The use cases, who hears of changes, and who writes down what time has ended."""
+    """The use cases, and who follows what changes: settings, votes, administrators, time."""
 
     cases: ProtectionCases
     watch: ProtectionWatch
+    votes: AdministratorVotes
+    shortage: ShortageWatch
     sweeper: TransactionSweeper
 
 
@@ -57,11 +61,13 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
     keys: RelayKeys,
     plan: DeliveryPlan,
     decide: AnswerRequest,
-    votes: AdministratorVotes,
+    alarms: Alarms,
     device_limit: Limiter,
 ) -> ProtectionParts:
     """Put the parts together, and have them hear what becomes durable and what others change."""
     watch = ProtectionWatch(store)
+    votes = AdministratorVotes(store=store, clock=clock, mint=mint, plan=plan)
+    shortage = ShortageWatch(store=store, bell=alarms)
     recent = RecentVotes(store)
     receipts = RecentReceipts(store=store, clock=clock, keys=keys, votes=recent)
     views = TransactionViews(store=store, clock=clock, votes=recent)
@@ -102,6 +108,9 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
     store.subscribe(watch.heard)
     store.subscribe(recent.heard)
     store.subscribe(receipts.heard)
+    store.subscribe(shortage.heard)
     store.subscribe_changes(watch.changed)
     store.subscribe_changes(sweeper.changed)
-    return ProtectionParts(cases=cases, watch=watch, sweeper=sweeper)
+    return ProtectionParts(
+        cases=cases, watch=watch, votes=votes, shortage=shortage, sweeper=sweeper
+    )

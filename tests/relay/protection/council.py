@@ -59,7 +59,7 @@ class Council(Workshop):
         """Have these be the administrators, with what follows from it, in one commit."""
         before = self.protection
         after = replace(before, administrators=people, revision=before.revision + 1)
-        follows = self.sim.relay.votes.withdrawals(after)
+        follows = self.sim.relay.protection.votes.withdrawals(after)
         await self.sim.store.commit((PutProtection(before, after), *follows))
 
     # Calls

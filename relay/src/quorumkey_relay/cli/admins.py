@@ -14,7 +14,6 @@ from quorumkey_relay.cli.governing import (
     Told,
     WhoseOption,
     change,
-    check_reason,
     chosen,
     protection_of,
 )
@@ -62,7 +61,6 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Name an approver an administrator."""
-    check_reason(break_glass)
     with opened(settings) as store:
         owner = chosen(store, integrator)
         change(
@@ -103,7 +101,6 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Take the role of an administrator away."""
-    check_reason(break_glass)
     with opened(settings) as store:
         owner = chosen(store, integrator)
         devices = PairedDevices(store)

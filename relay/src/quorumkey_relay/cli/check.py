@@ -112,10 +112,10 @@ def _configuration(settings: Settings) -> str:
 
 def _channels(settings: Settings) -> str:
     """Read the files of push credentials as a start does, but make no key for Web Push."""
-    from quorumkey_relay.delivery.push.apns import apns_channel  # noqa: PLC0415 - as above
-    from quorumkey_relay.delivery.push.fcm import fcm_channel  # noqa: PLC0415 - as above
-    from quorumkey_relay.delivery.push.vapid import VAPID_KEY_NAME, vapid_key  # noqa: PLC0415 - as above
-    from quorumkey_relay.delivery.transport import extra_roots  # noqa: PLC0415 - as above
+    from quorumkey_relay.delivery.push.apns import apns_channel  # noqa: PLC0415 - for this alone
+    from quorumkey_relay.delivery.push.fcm import fcm_channel  # noqa: PLC0415 - for this alone
+    from quorumkey_relay.delivery.push.vapid import VAPID_KEY_NAME, vapid_key  # noqa: PLC0415 - for this alone
+    from quorumkey_relay.delivery.transport import extra_roots  # noqa: PLC0415 - for this alone
 
     clock = SystemClock()
     extra_roots(settings.ca_file)

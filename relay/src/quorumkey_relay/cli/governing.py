@@ -150,8 +150,10 @@ def change(
 ) -> Changed:
     """Change a protection by ``rule``, with the events that tell of it, in one commit.
 
-    Raises ``Refused`` where the rule refuses, or protection is on and the glass whole.
+    Raises ``Refused`` where the rule refuses, or protection is on and the glass whole, and
+    ``ProtocolError`` for a reason that tells nobody anything.
     """
+    check_reason(break_glass)
     for _ in range(_ATTEMPTS):
         known = store.read.protection.protection(integrator_id)
         before = Protection(integrator_id=integrator_id) if known is None else known

@@ -16,7 +16,6 @@ from quorumkey_relay.cli.governing import (
     Told,
     WhoseOption,
     change,
-    check_reason,
     chosen,
     counts_of,
     protection_of,
@@ -108,7 +107,6 @@ def add(  # noqa: PLR0913 - one argument for each option
     as_json: JsonOption = False,
 ) -> None:
     """Protect a method."""
-    check_reason(break_glass)
     with opened(settings) as store:
         done = change(
             store,
@@ -140,7 +138,6 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Take the protection of a method away."""
-    check_reason(break_glass)
     with opened(settings) as store:
         done = change(
             store,
@@ -170,7 +167,6 @@ def reset(
     as_json: JsonOption = False,
 ) -> None:
     """Restore the defaults."""
-    check_reason(break_glass)
     with opened(settings) as store:
         done = change(
             store,
@@ -202,7 +198,6 @@ def load(
     as_json: JsonOption = False,
 ) -> None:
     """Register the methods of a preset."""
-    check_reason(break_glass)
     if name not in PRESETS:
         message = f"there is no preset with this name; there is: {', '.join(PRESETS)}"
         raise Refused(message)

@@ -13,7 +13,6 @@ from quorumkey_relay.cli.governing import (
     WhoseOption,
     able,
     change,
-    check_reason,
     chosen,
     counts_of,
     protection_of,
@@ -96,7 +95,6 @@ def enable(
                 before, able=able(store, before), enabled=True, required=required
             )
 
-        check_reason(break_glass)
         done = change(store, owner, rule, _settings_changed, break_glass=break_glass)
         count = able(store, done.protection)
     _print_settings(Output(as_json=as_json), done.protection, count)
@@ -122,7 +120,6 @@ def disable(
     """Turn protection off."""
     with opened(settings) as store:
         owner = chosen(store, integrator)
-        check_reason(break_glass)
         done = change(
             store, owner, protection_rules.disable, _settings_changed, break_glass=break_glass
         )
@@ -191,7 +188,6 @@ def set_settings(  # noqa: PLR0913 - one argument for each option
                 count_requestor=_YES[count_requestor],
             )
 
-        check_reason(break_glass)
         done = change(store, owner, rule, _settings_changed, break_glass=break_glass)
         count = able(store, done.protection)
     _print_settings(Output(as_json=as_json), done.protection, count)
