@@ -99,8 +99,6 @@ def compose_protection(  # noqa: PLR0913 - what the parts stand on
         read_claim=ReadClaim(store=store, clock=clock),
         transactions=ListTransactions(store=store, views=views),
         transaction=ReadTransaction(store=store, views=views),
-        gate=gate,
-        views=views,
     )
     sweeper = TransactionSweeper(store=store, clock=clock, mint=mint, keys=keys)
     sweeper.watch_all()

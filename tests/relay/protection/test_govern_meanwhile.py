@@ -91,7 +91,7 @@ def settings_of(shop: Workshop, gate: object, store: object | None = None) -> Go
 
 def real_gate(shop: Workshop) -> Gate:
     """The relay's gate."""
-    return shop.sim.use.protection.gate
+    return shop.sim.use.protection.check.gate
 
 
 async def test_protection_is_enabled_meanwhile(shop: Workshop) -> None:

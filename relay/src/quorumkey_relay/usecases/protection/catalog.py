@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from quorumkey_relay.usecases.protection.check import CheckCall
     from quorumkey_relay.usecases.protection.claims import ClaimRequest, ReadClaim, SettleCall
-    from quorumkey_relay.usecases.protection.gate import Gate
     from quorumkey_relay.usecases.protection.govern import Govern
     from quorumkey_relay.usecases.protection.register import RegisterCatalogue
     from quorumkey_relay.usecases.protection.snapshot import ReadSnapshot
-    from quorumkey_relay.usecases.protection.transactions import (
-        ListTransactions,
-        ReadTransaction,
-        TransactionViews,
-    )
+    from quorumkey_relay.usecases.protection.transactions import ListTransactions, ReadTransaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectionCases:
-    """What the HTTP layer calls about protected methods; the gate and the views are shared."""
+    """What the HTTP layer calls about protected methods."""
 
     register_catalogue: RegisterCatalogue
     govern: Govern
@@ -32,5 +27,3 @@ class ProtectionCases:
     read_claim: ReadClaim
     transactions: ListTransactions
     transaction: ReadTransaction
-    gate: Gate
-    views: TransactionViews

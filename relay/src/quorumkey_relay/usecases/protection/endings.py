@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Why an approval lapsed whose votes count no more.
 VOTES_LOST: Final = "votes_lost"
+#: Why one lapsed that nobody executed.
+NOT_CLAIMED: Final = "not_claimed_in_time"
 
 
 def settled_claim(  # noqa: PLR0913 - what a result is made of

@@ -24,6 +24,7 @@ from quorumkey_relay.store.writes import (
 )
 from quorumkey_relay.usecases.protection.audit import PROFILE
 from quorumkey_relay.usecases.protection.endings import (
+    NOT_CLAIMED,
     VOTES_LOST,
     lapse,
     settled_claim,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.writes import Change, Commit, Write
 
 SWEEP_BATCH_TRANSACTIONS: Final = 200
-NOT_CLAIMED: Final = "not_claimed_in_time"
 
 
 @dataclass(slots=True, kw_only=True)

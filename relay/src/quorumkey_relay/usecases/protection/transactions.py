@@ -13,6 +13,7 @@ from quorumkey.protocol.limits import MAX_STATEMENT_BYTES
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.domain.transactions import lapses_at, state_at
 from quorumkey_relay.usecases.protection.claims import claim_view
+from quorumkey_relay.usecases.protection.endings import NOT_CLAIMED
 from quorumkey_relay.usecases.protection.views import CallerView, TransactionView, VoteView
 from quorumkey_relay.usecases.read import BAD_CURSOR, is_request_id
 from quorumkey_relay.usecases.views import Page
@@ -118,7 +119,7 @@ _OPEN: Final = frozenset({TransactionState.REQUESTED, TransactionState.APPROVED}
 def _ended_reason(transaction: Transaction, state: TransactionState) -> str | None:
     if transaction.withdrawal is not None:
         return transaction.withdrawal.reason
-    return "not_claimed_in_time" if state is TransactionState.LAPSED else None
+    return NOT_CLAIMED if state is TransactionState.LAPSED else None
 
 
 def _votes(
