@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from quorumkey_relay.domain.jit.activation import Activation
+    from quorumkey_relay.domain.jit.mail import Mail
+    from quorumkey_relay.domain.jit.policy import StoredPolicy
+    from quorumkey_relay.domain.jit.request import AccessRequest
     from quorumkey_relay.domain.model import Event, State, Terms
     from quorumkey_relay.domain.protection import Protection
     from quorumkey_relay.domain.transactions import Claim, Transaction, Withdrawal
@@ -218,6 +222,40 @@ class SettleClaim:
     claim: Claim
 
 
+@dataclass(frozen=True, slots=True)
+class PutAccessRequest:
+    """A new or changed request for a role; Conflict where ``before`` is not the newest."""
+
+    before: AccessRequest | None
+    after: AccessRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PutActivation:
+    """A new or changed activation; Conflict where ``before`` is not the newest.
+
+    Conflict too where its access request has another activation already.
+    """
+
+    before: Activation | None
+    after: Activation
+
+
+@dataclass(frozen=True, slots=True)
+class PutPolicy:
+    """A new, changed or removed policy; Conflict where ``before`` is not the newest."""
+
+    before: StoredPolicy | None
+    after: StoredPolicy | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutMail:
+    """A new message, or what became of one."""
+
+    mail: Mail
+
+
 Write = (
     OpenRequest
     | AdvanceRequest
@@ -241,6 +279,10 @@ Write = (
     | WithdrawTransaction
     | TakeClaim
     | SettleClaim
+    | PutAccessRequest
+    | PutActivation
+    | PutPolicy
+    | PutMail
 )
 
 

@@ -1,0 +1,1 @@
+"""Just-in-time access: list, activate, ask peers, decide, grant, end."""
