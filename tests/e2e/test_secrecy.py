@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-#: No call can bring this about on purpose: it is what a defect answers.
-UNPROVOKED = {"internal_error"}
+#: No call can bring the first about on purpose: it is what a defect answers. The others are
+#: answered by just-in-time access alone, which this relay does not serve.
+UNPROVOKED = {"internal_error", "not_acceptable", "not_configured", "backend_failed"}
 
 #: What the database must not hold in clear.
 SEALED = {

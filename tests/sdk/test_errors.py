@@ -14,7 +14,7 @@ from quorumkey.errors import (
     api_error,
 )
 
-# Protocol section 9, as its table has it, and the two that protected methods add.
+# The protocol's table of errors.
 _CODES = {
     400: (
         "invalid_request invalid_json invalid_fingerprint invalid_public_key invalid_signature "
@@ -27,6 +27,7 @@ _CODES = {
     ),
     404: "not_found unknown_device pairing_not_found",
     405: "method_not_allowed",
+    406: "not_acceptable",
     409: (
         "already_decided request_completed idempotency_conflict not_completed device_conflict "
         "failed_precondition approval_required"
@@ -35,7 +36,8 @@ _CODES = {
     413: "payload_too_large",
     415: "unsupported_media_type",
     429: "rate_limited",
-    500: "internal_error",
+    500: "internal_error not_configured",
+    502: "backend_failed",
     503: "store_unavailable",
 }
 
@@ -106,6 +108,7 @@ def test_receipt_refusal_carries_its_reason() -> None:
         (403, errors.PermissionDeniedError),
         (404, errors.NotFoundError),
         (405, errors.InvalidRequestError),
+        (406, errors.InvalidRequestError),
         (409, errors.ConflictError),
         (410, errors.GoneError),
         (413, errors.InvalidRequestError),

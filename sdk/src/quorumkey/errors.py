@@ -14,14 +14,14 @@ The tree::
         ├── WaitTimeoutError         the caller's own patience ended before the request did
         ├── PairingNotConfirmedError a pairing's evidence does not hold
         └── ApiError                 the relay answered with one of the codes below
-            ├── InvalidRequestError  400, 405, 413, 415
+            ├── InvalidRequestError  400, 405, 406, 413, 415
             ├── AuthenticationError  401
             ├── PermissionDeniedError 403
             ├── NotFoundError        404
             ├── ConflictError        409
             ├── GoneError            410
             ├── RateLimitedError     429
-            └── RelayError           500, 503 and anything else
+            └── RelayError           500, 502, 503 and anything else
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = MappingProxyType(
         "unknown_device": ErrorSpec(404, "A named device is not paired with this integrator."),
         "pairing_not_found": ErrorSpec(404, "There is no pairing with this code."),
         "method_not_allowed": ErrorSpec(405, "This address does not answer that method."),
+        "not_acceptable": ErrorSpec(406, "This address has no answer in a form that you accept."),
         "payload_too_large": ErrorSpec(413, "The body is larger than this call accepts."),
         "unsupported_media_type": ErrorSpec(415, "The body must be application/json."),
         "already_decided": ErrorSpec(409, "This device has already decided the other way."),
@@ -132,6 +133,10 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = MappingProxyType(
         "cursor_expired": ErrorSpec(410, "The events after this id are no longer kept."),
         "rate_limited": ErrorSpec(429, "Too many calls; try again later."),
         "internal_error": ErrorSpec(500, "The relay failed; the call may be tried again."),
+        "not_configured": ErrorSpec(500, "This relay is not set up for this call."),
+        "backend_failed": ErrorSpec(
+            502, "A service that the relay depends on failed; try again later."
+        ),
         "store_unavailable": ErrorSpec(503, "The relay cannot reach its store; try again later."),
     }
 )
@@ -271,7 +276,7 @@ class ApiError(ClientError):
 
 
 class InvalidRequestError(ApiError):
-    """400, 405, 413 or 415: the call itself has to change."""
+    """400, 405, 406, 413 or 415: the call itself has to change."""
 
 
 class AuthenticationError(ApiError):
@@ -299,7 +304,7 @@ class RateLimitedError(ApiError):
 
 
 class RelayError(ApiError):
-    """500, 503 or an unknown status: the relay's side failed."""
+    """500, 502, 503 or an unknown status: the relay's side failed."""
 
 
 _FAMILIES: Final[Mapping[int, type[ApiError]]] = MappingProxyType(
@@ -309,6 +314,7 @@ _FAMILIES: Final[Mapping[int, type[ApiError]]] = MappingProxyType(
         403: PermissionDeniedError,
         404: NotFoundError,
         405: InvalidRequestError,
+        406: InvalidRequestError,
         409: ConflictError,
         410: GoneError,
         413: InvalidRequestError,

@@ -81,6 +81,7 @@ CONNECT_CODES: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_device": "not_found",
         "pairing_not_found": "not_found",
         "method_not_allowed": "unimplemented",
+        "not_acceptable": "invalid_argument",
         "payload_too_large": "resource_exhausted",
         "unsupported_media_type": "unimplemented",
         "already_decided": "failed_precondition",
@@ -95,6 +96,8 @@ CONNECT_CODES: Final[Mapping[str, str]] = MappingProxyType(
         "cursor_expired": "out_of_range",
         "rate_limited": "resource_exhausted",
         "internal_error": "internal",
+        "not_configured": "failed_precondition",
+        "backend_failed": "unavailable",
         "store_unavailable": "unavailable",
     }
 )
