@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-Minutes = Annotated[int, Meta(ge=1, le=120)]
+Minutes = Annotated[int, Meta(ge=1, le=1_440)]
+RequestMinutes = Annotated[int, Meta(ge=1, le=120)]
 Count = Annotated[int, Meta(ge=1, le=50)]
 Text = Annotated[str, Meta(min_length=1, max_length=2_048)]
 Algorithm = Literal["ES256", "RS256"]
@@ -82,7 +83,7 @@ class ActivationSettings(_Part, frozen=True, kw_only=True):
     """How long, how many, and who has to approve."""
 
     max_minutes: Minutes = 120
-    request_timeout_minutes: Minutes = 60
+    request_timeout_minutes: RequestMinutes = 60
     max_roles: Count = 10
     min_reviewers: Count = 1
     max_reviewers: Count = 10

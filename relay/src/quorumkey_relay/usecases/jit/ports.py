@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.domain.jit.activation import Activation
     from quorumkey_relay.domain.jit.entitlement import ActivationType, EntitlementId, Listing
-    from quorumkey_relay.domain.jit.request import ApprovalMode, WindowFrom
+    from quorumkey_relay.domain.jit.request import AccessRequest, ApprovalMode, WindowFrom
     from quorumkey_relay.domain.model import RejectPolicy
     from quorumkey_relay.domain.refusal import Refusal
 
@@ -145,6 +145,33 @@ class Mailer(Protocol):
 
     async def send(self, message: bytes, recipients: tuple[str, ...]) -> None:
         """Return once the server has taken the message for all recipients. Raises `MailFailed`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An e-mail as it goes out, and the addresses it goes to."""
+
+    recipients: tuple[str, ...]
+    message: bytes = field(repr=False)
+
+
+class Letters(Protocol):
+    """Writes the e-mails about a request for a role; those about one request are one thread.
+
+    Each raises `MailFailed` where somebody has no address. ``now`` is in seconds.
+    """
+
+    def requested(self, request: AccessRequest, *, url: str, now: int) -> Letter:
+        """Ask the reviewers, with a copy for who asks; ``url`` leads to the request."""
+        ...
+
+    def approved(self, request: AccessRequest, activation: Activation, *, now: int) -> Letter:
+        """Tell who asked that the role is theirs, with a copy for the reviewers."""
+        ...
+
+    def denied(self, request: AccessRequest, *, reviewer: str, now: int) -> Letter:
+        """Tell who asked that a reviewer denied it, with a copy for the reviewers."""
         ...
 
 
