@@ -22,6 +22,7 @@ from quorumkey.protocol import (
     push_address,
     quorum,
     request,
+    role_activation,
     strict_json,
     webhook,
 )
@@ -31,8 +32,8 @@ ASSURANCE_RANK Action ApnsAddress Approver Assurance CallerKind Challenge Decisi
 Distinct Enrollment Envelope Execution ExecutionResult FcmAddress FinalStatus Form Group Hidden
 JsonValue Kind NoPushAddress PROFILES Party PasskeyPolicy Platform Policy PrivateKey Profile
 ProfileLimits ProtectedCall PublicKey Push PushAddress Receipt RejectPolicy RequestDocument
-Session Statement Succession TransactionState Unpair Verified WebAuthnAssertion WebPushAddress
-admits assurance_of
+RoleActivation Session Statement Succession TransactionState Unpair Verified WebAuthnAssertion
+WebPushAddress admits assurance_of
 b64decode b64encode b64url_decode b64url_encode canonical_json canonical_json_of check_action
 check_assurance check_expires_in check_fingerprint check_match_code check_origin check_params
 check_text check_time check_use_within check_uuid7 fingerprint_of format_pairing_code format_time
@@ -92,6 +93,7 @@ def test_exported_names_exist() -> None:
         push_address,
         quorum,
         request,
+        role_activation,
         strict_json,
         webhook,
     )

@@ -85,6 +85,7 @@ from quorumkey.protocol.request import (
     check_use_within,
     request_digest,
 )
+from quorumkey.protocol.role_activation import RoleActivation
 
 __all__ = [
     "ASSURANCE_RANK",
@@ -124,6 +125,7 @@ __all__ = [
     "Receipt",
     "RejectPolicy",
     "RequestDocument",
+    "RoleActivation",
     "Session",
     "Statement",
     "Succession",

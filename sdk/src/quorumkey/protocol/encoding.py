@@ -22,6 +22,7 @@ __all__ = [
     "b64url_encode",
     "check_text",
     "check_time",
+    "cut_text",
     "escape_text",
     "format_time",
     "json_equal",
@@ -185,6 +186,11 @@ def check_text(value: object, *, field: str, minimum: int, maximum: int) -> str:
 def escape_text(text: str) -> str:
     r"""Write every character that section 2 refuses in text people see as ``\uXXXX``."""
     return _REFUSED.sub(_escaped, text)
+
+
+def cut_text(text: str, maximum: int) -> str:
+    """At most `maximum` characters, ending in a mark where some were left out."""
+    return text if len(text) <= maximum else text[: maximum - 1].rstrip() + "…"
 
 
 def _escaped(match: re.Match[str]) -> str:

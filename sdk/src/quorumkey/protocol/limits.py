@@ -112,6 +112,12 @@ MIN_CLAIM_KEY_CHARS: Final = 16
 MAX_CLAIM_KEY_CHARS: Final = 255
 TXID_HEADER: Final = "x-mpa-txid"
 
+# Just-in-time access (ours).
+MAX_PROJECT_CHARS: Final = 128
+MAX_ROLE_CHARS: Final = 256
+MAX_CONDITION_CHARS: Final = 3_072  # in base64 it fills an entitlement id
+MAX_JUSTIFICATION_CHARS: Final = 99
+
 # Reading and lists (sections 2 and 5).
 MAX_WAIT_SECONDS: Final = 60
 MIN_LIST_LIMIT: Final = 1

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from quorumkey.protocol._members import digest_in, id_in, name_in, refuse
 from quorumkey.protocol.action import Action
 from quorumkey.protocol.canonical import canonical_json, request_binding
-from quorumkey.protocol.encoding import check_text, escape_text
+from quorumkey.protocol.encoding import check_text, cut_text, escape_text
 from quorumkey.protocol.limits import (
     MAX_DESCRIPTION_CHARS,
     MAX_METHOD_NAME_CHARS,
@@ -154,7 +154,7 @@ class ProtectedCall:
             bindings["resource"] = self.resource_binding
         return Action(
             ACTION_TYPE,
-            _cut(f"{self.method}, called by {self.caller_id}", MAX_DESCRIPTION_CHARS),
+            cut_text(f"{self.method}, called by {self.caller_id}", MAX_DESCRIPTION_CHARS),
             self._params(condition),
             bindings,
         )
@@ -210,16 +210,11 @@ def _member(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _cut(text: str, maximum: int) -> str:
-    """At most `maximum` characters, ending in a mark where some were left out."""
-    return text if len(text) <= maximum else text[: maximum - 1].rstrip() + "…"
-
-
 def _condition(text: str) -> str:
     """The condition on one line, cut with a mark where it is too long to be shown whole."""
     shown = escape_text(text.strip())
     while len(dumps(shown)) > _MAX_CONDITION_BYTES:
-        shown = _cut(shown, len(shown) * 3 // 4)
+        shown = cut_text(shown, len(shown) * 3 // 4)
     return shown
 
 
@@ -228,7 +223,7 @@ def _fitting(lines: list[str], room: int) -> tuple[list[JsonValue], bool]:
     shown: list[JsonValue] = []
     cut = False
     for number, line in enumerate(lines):
-        text = _cut(line, _MAX_LINE_CHARS)
+        text = cut_text(line, _MAX_LINE_CHARS)
         room -= len(dumps(text)) + _LINE_OVERHEAD_BYTES
         if room < 0:
             return [*shown, f"(not shown: {len(lines) - number} more lines)"], True
