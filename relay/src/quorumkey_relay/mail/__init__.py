@@ -1,0 +1,1 @@
+"""E-mail about just-in-time access: what the messages say, and how they get to a mail server."""

@@ -1,0 +1,76 @@
+"""Sends what is queued: at least once, until the server has taken it or nobody needs it any more.
+
+A message that is sent twice, because the relay died in between, has the same Message-ID.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from quorumkey_relay.delivery.schedule import next_try
+from quorumkey_relay.observe import logs
+from quorumkey_relay.store.writes import PutMail
+from quorumkey_relay.usecases.jit.ports import MailFailed
+
+if TYPE_CHECKING:
+    from quorumkey_relay.clock import Clock
+    from quorumkey_relay.domain.jit.mail import Mail
+    from quorumkey_relay.mint import Mint
+    from quorumkey_relay.observe.alarms import Alarms
+    from quorumkey_relay.store.protocol import Store
+    from quorumkey_relay.usecases.jit.ports import Mailer
+
+#: Messages in flight, each over a connection of its own.
+MAX_IN_FLIGHT: Final = 8
+ALARM: Final = "mail"
+
+log = logs.get()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailWorker:
+    """Sends the queue; one for a relay."""
+
+    store: Store
+    mailer: Mailer
+    clock: Clock
+    mint: Mint
+    alarms: Alarms
+
+    async def sweep(self) -> None:
+        """Try each message that is due, once; done when what became of it is durable."""
+        while True:
+            due = await self.store.due_mail(now=self.clock.now(), limit=MAX_IN_FLIGHT)
+            if not due:
+                return
+            settled = await asyncio.gather(*(self._try(mail) for mail in due))
+            await self.store.commit(tuple(PutMail(mail) for mail in settled))
+
+    async def _try(self, mail: Mail) -> Mail:
+        if self.clock.now() >= mail.not_after:
+            return self._failed(mail, "It could not be sent before it lost its use.", "too_late")
+        attempts = mail.attempts + 1
+        try:
+            await self.mailer.send(mail.message, mail.recipients)
+        except MailFailed as failure:
+            if failure.is_final:
+                return self._failed(replace(mail, attempts=attempts), failure.message, "refused")
+            return self._later(mail, attempts, failure.message)
+        self.alarms.clear(ALARM, "server")
+        return replace(mail, state="sent", attempts=attempts, fault=None)
+
+    def _later(self, mail: Mail, attempts: int, fault: str) -> Mail:
+        self.alarms.raise_alarm(ALARM, "server", f"E-mail waits: {fault}")
+        log.warning("mail_not_sent", attempt=attempts, reason="try_again")
+        jitter = int.from_bytes(self.mint.random(2), "big") / 65_536
+        due = next_try(now=self.clock.now(), attempts=attempts, jitter=jitter)
+        return replace(mail, attempts=attempts, next_at=due, fault=fault)
+
+    def _failed(self, mail: Mail, fault: str, reason: str) -> Mail:
+        self.alarms.report(ALARM, "message", f"An e-mail was given up: {fault}")
+        log.error("mail_not_sent", attempt=mail.attempts, reason=reason)
+        return replace(mail, state="failed", fault=fault)
