@@ -27,6 +27,7 @@ from quorumkey_relay.usecases.bulletin import Bulletin
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from quorumkey_relay.api.jit_ports import JitPort
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.settings import Settings
@@ -71,6 +72,7 @@ class Relay:
         self.hub = DeviceHub()
         self.bulletin = Bulletin()
         self._problems: list[str] = ["the relay is starting"]
+        self.jit: JitPort | None = None
         self._parts: Parts | None = None
         self._closing = False
         self._key_problems: list[str] = []

@@ -13,7 +13,7 @@ from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.store.protocol import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from quorumkey.protocol import JsonValue
 
@@ -75,10 +75,12 @@ class Refused(Exception):  # noqa: N818 - a refusal is an expected outcome
         *,
         retry_after: int | None = None,
         headers: Headers = (),
+        details: Mapping[str, JsonValue] | None = None,
     ) -> None:
         """Refuse with a code of §9, by default with its own message."""
         super().__init__(code)
-        self.refusal = Refusal(code, message or ERRORS[code].message, retry_after=retry_after)
+        said = message or ERRORS[code].message
+        self.refusal = Refusal(code, said, details, retry_after=retry_after)
         self.headers = headers
 
 

@@ -188,6 +188,8 @@ class Application:
         body = endpoint.body
         raw_body = await endpoint.dialect.read_body(headers, receive, max_bytes=body.max_bytes)
         principal = endpoint.auth.check(self._gate, scope, headers)
+        if endpoint.auth.waits:
+            principal = await principal
         value = body.read(raw_body)
         query = scope["query_string"]
         values = read_query(query, route.parameters) if query else {}

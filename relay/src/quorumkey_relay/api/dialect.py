@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from quorumkey_relay.api.answers import refusal_answer
+from quorumkey.errors import ERRORS
+from quorumkey_relay.api.answers import ErrorDocument, refusal_answer
 from quorumkey_relay.api.bodies import read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from msgspec import Struct
     from starlette.types import Receive
 
     from quorumkey_relay.api.answers import Answer, Headers
@@ -38,12 +40,21 @@ class Refuse(Protocol):
         ...
 
 
+def _status_of(code: str) -> int:
+    return ERRORS[code].status
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Reading of bodies, and the form of refusals."""
+    """Reading of bodies, and the form of refusals.
+
+    ``document`` describes the body of a refusal and ``status_of`` tells its status by its code.
+    """
 
     read_body: ReadBody
     refuse: Refuse
+    document: type[Struct] = ErrorDocument
+    status_of: Callable[[str], int] = _status_of
 
 
 #: PROTOCOL §2 and §9.

@@ -9,7 +9,7 @@ is right is never refused for others' failures at the same address.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from quorumkey_relay.api.address import ClientAddresses, bucket_of
 from quorumkey_relay.api.answers import Headers, Refused
@@ -18,12 +18,15 @@ from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.usecases.protection.actor import INTEGRATOR_HEADER, key_actor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from starlette.types import Scope
 
+    from quorumkey.protocol import JsonValue
     from quorumkey_relay.api.ports import RelayPort
     from quorumkey_relay.identity.principals import ApiKey, Integrator
+    from quorumkey_relay.identity.principals import Scope as KeyScope
+    from quorumkey_relay.usecases.jit.ports import Person
     from quorumkey_relay.usecases.protection.actor import Actor
 
 P_co = TypeVar("P_co", covariant=True)
@@ -37,6 +40,9 @@ _ASK_FOR_BEARER: Final[Headers] = ((b"www-authenticate", b'Bearer realm="quorumk
 _INTEGRATOR_HEADER: Final = INTEGRATOR_HEADER.encode()
 _MAX_TOKEN_BYTES: Final = 512
 
+#: Where a browser begins to sign in a person.
+SIGN_IN_PATH: Final = "/jit/sign-in"
+
 
 @dataclass(frozen=True, slots=True)
 class Auth(Generic[P_co]):
@@ -44,12 +50,14 @@ class Auth(Generic[P_co]):
 
     ``can_fail`` says that refusals of the call itself count as failures of its address;
     ``permit`` refuses who is known but may not, once the call itself is found to be well made.
+    ``waits`` says that ``check`` has to be awaited, as it may have to fetch keys.
     """
 
-    check: Callable[[Gate, Scope, Mapping[bytes, bytes]], P_co]
+    check: Callable[[Gate, Scope, Mapping[bytes, bytes]], P_co | Coroutine[Any, Any, P_co]]
     scheme: str | None = None
     can_fail: bool = False
     permit: Callable[[Gate, Mapping[bytes, bytes]], None] | None = None
+    waits: bool = False
 
 
 class Gate:
@@ -65,6 +73,8 @@ class Gate:
         self._services = RateLimiter(per_minute=settings.rate_protection, monotonic=monotonic)
         self._calls = RateLimiter(per_minute=settings.rate_ip, monotonic=monotonic)
         self._failures = RateLimiter(per_minute=settings.rate_ip_failures, monotonic=monotonic)
+        self._people = RateLimiter(per_minute=settings.rate_device, monotonic=monotonic)
+        self._jit = relay.jit
 
     def address(self, scope: Scope) -> str:
         """Return the client's address."""
@@ -92,10 +102,17 @@ class Gate:
 
     def integrator_scope(self, headers: Mapping[bytes, bytes]) -> None:
         """Refuse an API key of another scope; comes after the body's own errors (§2)."""
+        self._check_scope(headers, "integrator")
+
+    def admin_scope(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse an API key of another scope than the one that says who may activate what."""
+        self._check_scope(headers, "admin")
+
+    def _check_scope(self, headers: Mapping[bytes, bytes], scope: KeyScope) -> None:
         # Between the two checks of one call nothing else runs, so this is the call's own key.
         call, key = self._admitted
-        if call is not headers or key is None or key.scope != "integrator":
-            raise Refused("forbidden", "This API key has another scope than integrator.")
+        if call is not headers or key is None or key.scope != scope:
+            raise Refused("forbidden", f"This API key has another scope than {scope}.")
 
     def device(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """Return the fingerprint of the device whose session token the call bears.
@@ -123,6 +140,23 @@ class Gate:
             raise self._unknown_token(scope, message)
         return _admitted(self._usecases.protection.govern.person(device, integrator_id))
 
+    async def person(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Person:
+        """Return who calls, as an identity provider or a proxy has signed; charged to them."""
+        if self._jit is None:
+            raise AssertionError("calls by people are routed where people can be told apart only")
+        found = await self._jit.people.identify(headers)
+        if not isinstance(found, Refusal):
+            _refuse_when_limited(self._people.charge(found.email))
+            return found
+        if found.code != "unauthorized":
+            raise Refused(found.code, found.message, retry_after=found.retry_after)
+        details: dict[str, JsonValue] = (
+            {} if self._jit.sign_in is None else {"sign_in": SIGN_IN_PATH}
+        )
+        if b"authorization" not in headers:
+            raise Refused("unauthorized", found.message, headers=_ASK_FOR_BEARER, details=details)
+        raise self._unknown_token(scope, found.message, details)
+
     def anyone(self, scope: Scope, _headers: Mapping[bytes, bytes]) -> None:
         """Let a call without authentication in, charged to its address."""
         bucket = bucket_of(self._addresses.of(scope))
@@ -133,11 +167,13 @@ class Gate:
         """Note that a call of this address failed."""
         self._failures.charge(bucket_of(self._addresses.of(scope)))
 
-    def _unknown_token(self, scope: Scope, message: str) -> Refused:
+    def _unknown_token(
+        self, scope: Scope, message: str, details: Mapping[str, JsonValue] | None = None
+    ) -> Refused:
         seconds = self._failures.charge(bucket_of(self._addresses.of(scope)))
         if seconds is not None:
             return _too_many(seconds)
-        return Refused("unauthorized", message, headers=_ASK_FOR_BEARER)
+        return Refused("unauthorized", message, headers=_ASK_FOR_BEARER, details=details)
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> str:
@@ -178,7 +214,10 @@ def _without_limit(_gate: Gate, _scope: Scope, _headers: Mapping[bytes, bytes]) 
 API_KEY: Final[Auth[Integrator]] = Auth(Gate.integrator, "apiKey", permit=Gate.integrator_scope)
 #: The same key in a bucket of its own, for calls that a busy service makes all the time.
 SERVICE: Final[Auth[Integrator]] = Auth(Gate.service, "apiKey", permit=Gate.integrator_scope)
+#: The key that says who may activate what: whoever has it can give out every role.
+ADMIN_KEY: Final[Auth[Integrator]] = Auth(Gate.integrator, "apiKey", permit=Gate.admin_scope)
 GOVERNOR: Final[Auth[Actor]] = Auth(Gate.governor, "governor")
 SESSION: Final[Auth[str]] = Auth(Gate.device, "deviceSession")
+PERSON: Final[Auth[Person]] = Auth(Gate.person, "person", waits=True)
 ANYONE: Final[Auth[None]] = Auth(Gate.anyone, can_fail=True)
 PROBE: Final[Auth[None]] = Auth(_without_limit)

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct, field
 
 from quorumkey.errors import ERRORS
-from quorumkey_relay.api.answers import NO_CONTENT, ErrorDocument
+from quorumkey_relay.api.answers import NO_CONTENT
 from quorumkey_relay.api.cors import DEVICE_PREFIX
-from quorumkey_relay.api.gate import API_KEY, PROBE, SERVICE
+from quorumkey_relay.api.gate import ADMIN_KEY, API_KEY, PERSON, PROBE, SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -128,7 +128,7 @@ def build_document(endpoints: Sequence[Endpoint[Any, Any]], *, version: str) -> 
             " documents travel as DSSE envelopes; the protocol page says what is in them.",
         ),
         paths=paths,
-        components=Components(components, _SECURITY_SCHEMES),
+        components=Components(components, _schemes(endpoints)),
     )
 
 
@@ -137,13 +137,30 @@ _SECURITY_SCHEMES: Final = {
     "deviceSession": SecurityScheme(
         "http", "bearer", "A device's token from /v1/device/session, good for 15 minutes."
     ),
+    "person": SecurityScheme(
+        "http",
+        "bearer",
+        "A person's ID token (OpenID Connect); or the session of a browser that signed in, or what"
+        " the operator's proxy has signed.",
+    ),
 }
+
+#: What any call of a person may answer beside the call's own errors.
+_OF_PEOPLE: Final = ("forbidden", "not_acceptable", "backend_failed")
+_JIT_PREFIXES: Final = ("/jit/", "/v1/jit/", "/health/", "/.well-known/jwks.json")
+
+
+def _schemes(endpoints: Iterable[Endpoint[Any, Any]]) -> dict[str, SecurityScheme]:
+    used = {endpoint.auth.scheme for endpoint in endpoints}
+    return {name: scheme for name, scheme in _SECURITY_SCHEMES.items() if name in used}
 
 
 def group_of(endpoint: Endpoint[Any, Any]) -> str:
     """Return the heading under which a route is shown."""
     if endpoint.path.startswith(DEVICE_PREFIX):
         return "Devices"
+    if endpoint.path.startswith(_JIT_PREFIXES):
+        return "Just-in-time access"
     if endpoint.auth is SERVICE:
         return "Protected methods"
     return "Integrators" if endpoint.auth is API_KEY else "Relay"
@@ -156,6 +173,10 @@ def codes_of(endpoint: Endpoint[Any, Any]) -> list[str]:
         own |= {"rate_limited"}
     if endpoint.auth.scheme is not None:
         own |= {"unauthorized"}
+    if endpoint.auth is PERSON:
+        own |= {*_OF_PEOPLE}
+    if endpoint.auth is ADMIN_KEY:
+        own |= {"forbidden"}
     if endpoint.path_ids:
         own |= {"not_found"}
     own |= {"invalid_request", "invalid_json", "store_unavailable"}
@@ -164,8 +185,8 @@ def codes_of(endpoint: Endpoint[Any, Any]) -> list[str]:
 
 def _kinds(endpoints: Iterable[Endpoint[Any, Any]]) -> Iterable[Any]:
     """Yield every type that a body is described by."""
-    yield ErrorDocument
     for endpoint in endpoints:
+        yield endpoint.dialect.document
         if endpoint.answer is not None:
             yield endpoint.answer
         if endpoint.body.document is not None:
@@ -224,7 +245,7 @@ def _responses(
 ) -> dict[str, ResponseObject]:
     by_status: dict[int, list[str]] = {}
     for code in codes_of(endpoint):
-        by_status.setdefault(ERRORS[code].status, []).append(code)
+        by_status.setdefault(endpoint.dialect.status_of(code), []).append(code)
     responses = {
         str(status): _response(endpoint, references, status)
         for status in (endpoint.also, _success(endpoint))
@@ -234,7 +255,7 @@ def _responses(
         headers = {"X-Request-Id": _CALL_ID}
         if status in _RETRY_STATUSES:
             headers["Retry-After"] = _RETRY_AFTER
-        content = {JSON: MediaType(references[repr(ErrorDocument)])}
+        content = {JSON: MediaType(references[repr(endpoint.dialect.document)])}
         responses[str(status)] = ResponseObject(", ".join(codes), headers, content)
     return responses
 

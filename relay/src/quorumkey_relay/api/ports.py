@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from quorumkey.protocol import Envelope
+    from quorumkey_relay.api.jit_ports import JitPort
     from quorumkey_relay.api.protection_ports import ProtectionPort
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.domain.refusal import Refusal
@@ -309,6 +310,11 @@ class RelayPort(Protocol):
     @property
     def hub(self) -> HubPort:
         """Its live sockets."""
+        ...
+
+    @property
+    def jit(self) -> JitPort | None:
+        """Its just-in-time access, where that is on."""
         ...
 
     @property
