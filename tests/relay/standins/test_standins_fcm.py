@@ -15,7 +15,7 @@ from tests.relay.standins.raw import BOTH_PROTOCOLS
 
 from quorumkey_relay.standins import fcm_token
 from quorumkey_relay.standins.fcm_table import BEHAVIOURS
-from quorumkey_relay.standins.oauth import SCOPE
+from quorumkey_relay.standins.oauth import MESSAGING_SCOPE
 
 if TYPE_CHECKING:
     from quorumkey_relay.standins import StandIns
@@ -44,7 +44,7 @@ class Pusher:
             "aud": self.account["token_uri"],
             "iat": now,
             "exp": now + 3_600,
-            "scope": SCOPE,
+            "scope": MESSAGING_SCOPE,
         }
         return jwt.encode(claims | changes, key, algorithm="RS256")
 

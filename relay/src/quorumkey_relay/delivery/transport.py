@@ -30,9 +30,10 @@ from pyreqwest.exceptions import (
 from quorumkey_relay.option_table import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pyreqwest.request import RequestBuilder
     from pyreqwest.response import ResponseBodyReader
 
 MAX_ANSWER_BYTES: Final = 65_536
@@ -62,7 +63,7 @@ _NOT_PROCESSED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer: header names are lower-case; at most ``MAX_ANSWER_BYTES`` of the body."""
+    """An HTTP answer: header names are lower-case; the body is cut where the client stops."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -88,18 +89,26 @@ class TransportFailed(Exception):  # noqa: N818 - says what happened, as the out
 
 
 class HttpClient:
-    """Sends POST requests, any number at once, over as few connections as there can be.
+    """Sends requests, any number at once, over as few connections as there can be.
 
     A caller that is cancelled harms no other. Its request, which may be on its way, ends by
     itself: with its answer, or at its timeout.
     """
 
-    def __init__(self, client: Client, *, skims_success: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        skims_success: bool = False,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
         """Use ``client``, which belongs to this object from now on.
 
-        With ``skims_success`` the status is all that is looked at in an answer 200.
+        With ``skims_success`` the status is all that is looked at in an answer 200. No more than
+        ``max_answer_bytes`` of a body are read.
         """
         self._client = client
+        self._max_answer_bytes = max_answer_bytes
         self._skims_success = skims_success
         self._calls = 0
         self._is_retired = False
@@ -112,18 +121,26 @@ class HttpClient:
         ``timeout_seconds`` covers everything from connecting to the end of the answer; an answer
         that has not ended by then is none. Raises TransportFailed only.
         """
+        return await self._call(
+            lambda: self._client.post(url).headers(headers).body_bytes(body), timeout_seconds
+        )
+
+    async def get(self, url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
+        """Ask for what is at an address; otherwise as ``post``."""
+        return await self._call(lambda: self._client.get(url).headers(headers), timeout_seconds)
+
+    async def _call(self, build: Callable[[], RequestBuilder], timeout_seconds: float) -> Answer:
         if timeout_seconds <= 0:
             raise TransportFailed("timeout", processed=False)
         self._calls += 1
         try:
-            request = self._client.post(url).headers(headers).body_bytes(body)
+            request = build()
             if timeout_seconds != DEFAULT_TIMEOUT_SECONDS:
                 request.timeout(timedelta(seconds=timeout_seconds))
             async with request.build_streamed() as response:
                 if self._skims_success and response.status == _OK:
                     return _SUCCESS
-                chunk = await response.body_reader.read(MAX_ANSWER_BYTES)
-                text = await _rest(response.body_reader, bytes(chunk)) if chunk else b""
+                text = await _read(response.body_reader, self._max_answer_bytes)
                 return Answer(response.status, response.headers, text)
         except (PyreqwestError, ValueError) as error:
             failure = _failure(error)
@@ -145,13 +162,14 @@ class HttpClient:
         await self._client.close()
 
 
-async def _rest(reader: ResponseBodyReader, body: bytes) -> bytes:
-    while len(body) < MAX_ANSWER_BYTES:
-        chunk = await reader.read(MAX_ANSWER_BYTES - len(body))
+async def _read(reader: ResponseBodyReader, limit: int) -> bytes:
+    body = bytearray()
+    while len(body) < limit:
+        chunk = await reader.read(limit - len(body))
         if not chunk:
             break
-        body += bytes(chunk)
-    return body
+        body += chunk
+    return bytes(body)
 
 
 def _failure(error: Exception) -> TransportFailed:
@@ -175,11 +193,12 @@ def http2_client(
     roots: bytes | None,
     headers: Mapping[str, str] | None = None,
     skims_success: bool = False,
+    max_answer_bytes: int = MAX_ANSWER_BYTES,
 ) -> HttpClient:
     """Return a client for push services: HTTP/2 from the first byte, kept open while idle.
 
     ``roots`` are certificates in PEM that count beside the public ones, ``headers`` what every
-    request has; ``skims_success`` as for `HttpClient`.
+    request has; ``skims_success`` and ``max_answer_bytes`` as for `HttpClient`.
     """
     builder = (
         _builder(roots)
@@ -190,7 +209,9 @@ def http2_client(
         .http2_keep_alive_timeout(timedelta(seconds=KEEP_ALIVE_TIMEOUT_SECONDS))
         .http2_keep_alive_while_idle(enabled=True)
     )
-    return HttpClient(builder.build(), skims_success=skims_success)
+    return HttpClient(
+        builder.build(), skims_success=skims_success, max_answer_bytes=max_answer_bytes
+    )
 
 
 def pinned_client(*, host: str, address: str, roots: bytes | None) -> HttpClient:

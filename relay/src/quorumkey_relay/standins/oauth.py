@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from quorumkey_relay.standins.faults import Faults
     from quorumkey_relay.standins.ledger import Ledger
 
-SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
+MESSAGING_SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
+CLOUD_PLATFORM_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 PATH: Final = "/token"
 #: Google's own libraries write it whatever the account's ``token_uri`` says.
 GOOGLE_AUDIENCE: Final = "https://oauth2.googleapis.com/token"
@@ -32,7 +33,7 @@ _MAX_AHEAD_SECONDS: Final = 60
 class TokenEndpoint:
     """Hands out access tokens for assertions of the one service account, and knows them again."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it knows, and what it shares with its stand-in
         self,
         *,
         key: RSAPublicKey,
@@ -40,8 +41,9 @@ class TokenEndpoint:
         ledger: Ledger,
         faults: Faults,
         now: Callable[[], float],
+        scope: str = MESSAGING_SCOPE,
     ) -> None:
-        """Know the account; ``url`` is set once the port is known."""
+        """Know the account, and the scope of its tokens; ``url`` is set once the port is known."""
         self.path = PATH
         self.url = ""
         self._key = key
@@ -49,6 +51,7 @@ class TokenEndpoint:
         self._ledger = ledger
         self._faults = faults
         self._now = now
+        self._scope = scope
         self._good_until: dict[str, float] = {}
 
     def revoke(self) -> None:
@@ -113,7 +116,7 @@ class TokenEndpoint:
         is_current = issued_at - _MAX_AHEAD_SECONDS <= now < expires
         if not is_current or expires - issued_at > _MAX_LIFETIME_SECONDS:
             return "Invalid JWT: Token must be a short-lived token and in a reasonable timeframe."
-        if SCOPE not in str(claims["scope"]).split():
+        if self._scope not in str(claims["scope"]).split():
             return "Invalid scope."
         return None
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from quorumkey_relay.delivery.channel import always
-from quorumkey_relay.delivery.push.reconnecting import DEAD_AFTER_SECONDS, MAX_RESENDS
+from quorumkey_relay.delivery.reconnecting import DEAD_AFTER_SECONDS, MAX_RESENDS
 from quorumkey_relay.delivery.transport import TransportFailed
 
 if TYPE_CHECKING:

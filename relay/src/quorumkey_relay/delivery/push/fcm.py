@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from quorumkey.protocol import FcmAddress
 from quorumkey_relay.delivery.channel import Gone, Misconfigured, Rejected, Retry
-from quorumkey_relay.delivery.push.access_token import (
+from quorumkey_relay.delivery.google.access_token import (
     EXPIRES_AFTER_SECONDS,
     LEAST_SECONDS_BETWEEN,
+    MESSAGING_SCOPE,
     REFRESH_AFTER_SECONDS,
     AccessTokens,
     ServiceAccount,
@@ -23,9 +24,9 @@ from quorumkey_relay.delivery.push.fcm_reactions import (
     reaction_to,
 )
 from quorumkey_relay.delivery.push.payload import fcm_message
-from quorumkey_relay.delivery.push.reconnecting import ReconnectingClient
-from quorumkey_relay.delivery.push.renewal import Renewal
 from quorumkey_relay.delivery.push.unanswered import unanswered
+from quorumkey_relay.delivery.reconnecting import ReconnectingClient
+from quorumkey_relay.delivery.renewal import Renewal
 from quorumkey_relay.delivery.transport import TransportFailed, extra_roots, http2_client
 from quorumkey_relay.option_table import ConfigError
 
@@ -101,7 +102,7 @@ class FcmChannel:
         self._clock = clock
         self._tell = tell
         self._tokens = Renewal(
-            AccessTokens(account, client, clock).obtain,
+            AccessTokens(account, client, clock, MESSAGING_SCOPE).obtain,
             monotonic=clock.monotonic,
             refresh_after_seconds=REFRESH_AFTER_SECONDS,
             expires_after_seconds=EXPIRES_AFTER_SECONDS,

@@ -19,8 +19,8 @@ import msgspec
 
 from quorumkey.protocol import FcmAddress
 from quorumkey_relay.delivery.channel import Accepted, Gone, Misconfigured, Rejected, Retry
-from quorumkey_relay.delivery.push.access_token import (
-    SCOPE,
+from quorumkey_relay.delivery.google.access_token import (
+    MESSAGING_SCOPE,
     TOKEN_TIMEOUT_SECONDS,
     TokenRefused,
     TokenUnavailable,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from quorumkey.protocol import PushAddress
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.channel import Message, Outcome
-    from quorumkey_relay.delivery.push.access_token import ServiceAccount
+    from quorumkey_relay.delivery.google.access_token import ServiceAccount
     from quorumkey_relay.settings import Settings
 
 NAME: Final = "fcm"
@@ -59,7 +59,7 @@ def pyfcm_channel(settings: Settings, account: ServiceAccount, clock: Clock) -> 
     if settings.ca_file is not None:
         context.load_verify_locations(settings.ca_file)
     credentials = _service_account.Credentials.from_service_account_file(
-        str(settings.fcm_service_account), scopes=[SCOPE]
+        str(settings.fcm_service_account), scopes=[MESSAGING_SCOPE]
     )
     # One pool of connections for all threads, and no retries below the outbox's own.
     adapter = _adapter(context)
@@ -73,7 +73,7 @@ def pyfcm_channel(settings: Settings, account: ServiceAccount, clock: Clock) -> 
         # Its own way reads the machine's clock, and knows no roots but the public ones.
         answer = session.post(
             account.token_uri,
-            data=token_request(account, clock.now()),
+            data=token_request(account, clock.now(), MESSAGING_SCOPE),
             headers={"content-type": "application/x-www-form-urlencoded"},
             timeout=TOKEN_TIMEOUT_SECONDS,
         )

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quorumkey_relay.clock import Clock
-    from quorumkey_relay.delivery.push.reconnecting import ReconnectingClient
+    from quorumkey_relay.delivery.reconnecting import ReconnectingClient
     from quorumkey_relay.delivery.transport import Answer
 
-SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
+#: What a token is good for: https://developers.google.com/identity/protocols/oauth2/scopes
+MESSAGING_SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
+CLOUD_PLATFORM_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 ASSERTION_SECONDS: Final = 3_600  # the most that Google takes, and how long its tokens are good
 REFRESH_AFTER_SECONDS: Final = 3_000  # 50 minutes
 EXPIRES_AFTER_SECONDS: Final = 3_540  # a minute before Google says so
@@ -123,11 +125,11 @@ class ServiceAccount:
             key=_key(path, said.private_key),
         )
 
-    def assertion(self, now: int) -> str:
-        """Return the signed claim to be this account, for the token endpoint."""
+    def assertion(self, now: int, scope: str) -> str:
+        """Return the signed claim to be this account, for the token endpoint and one scope."""
         claims = {
             "iss": self.client_email,
-            "scope": SCOPE,
+            "scope": scope,
             "aud": self.token_uri,
             "iat": now,
             "exp": now + ASSERTION_SECONDS,
@@ -142,28 +144,29 @@ class AccessTokens:
     account: ServiceAccount
     client: ReconnectingClient
     clock: Clock
+    scope: str
 
     async def obtain(self) -> str:
-        """Return the ``authorization`` of pushes.
+        """Return the ``authorization`` of calls within the scope.
 
         Raises ``TokenRefused``, ``TokenUnavailable`` or ``TransportFailed``.
         """
         answer = await self.client.post(
             self.account.token_uri,
             headers={"content-type": "application/x-www-form-urlencoded"},
-            body=token_request(self.account, self.clock.now()),
+            body=token_request(self.account, self.clock.now(), self.scope),
             timeout_seconds=TOKEN_TIMEOUT_SECONDS,
         )
         return granted(answer)
 
 
-def token_request(account: ServiceAccount, now: int) -> bytes:
+def token_request(account: ServiceAccount, now: int, scope: str) -> bytes:
     """Return the form that asks for an access token; ``now`` in seconds since the epoch."""
-    return urlencode({"grant_type": _GRANT, "assertion": account.assertion(now)}).encode()
+    return urlencode({"grant_type": _GRANT, "assertion": account.assertion(now, scope)}).encode()
 
 
 def granted(answer: Answer) -> str:
-    """Read the answer to it: the ``authorization`` of pushes.
+    """Read the answer to it: the ``authorization`` of calls.
 
     Raises ``TokenRefused`` or ``TokenUnavailable``.
     """

@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from quorumkey_relay.delivery.push.access_token import (
+from quorumkey_relay.delivery.google.access_token import (
+    MESSAGING_SCOPE,
     ServiceAccount,
     TokenRefused,
     TokenUnavailable,
@@ -74,7 +75,7 @@ def test_an_assertion_says_who_and_for_what(tmp_path: Path) -> None:
     """Account, scope, audience and an hour are signed with RS256 under the key's id."""
     account = ServiceAccount.read(written(tmp_path, json.dumps(ACCOUNT)))
 
-    assertion = account.assertion(NOW)
+    assertion = account.assertion(NOW, MESSAGING_SCOPE)
 
     claims = jwt.decode(
         assertion,

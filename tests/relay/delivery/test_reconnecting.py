@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quorumkey_relay.delivery.push.openings import MAX_ORIGINS, OPEN_SECONDS, Openings
-from quorumkey_relay.delivery.push.reconnecting import (
+from quorumkey_relay.delivery.reconnecting import (
     DEAD_AFTER_SECONDS,
     MAX_RESENDS,
     ReconnectingClient,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tests.relay.sim_devices import ManualClock
 
-from quorumkey_relay.delivery.push.renewal import PAUSE_AFTER_FAILURE_SECONDS, Renewal
+from quorumkey_relay.delivery.renewal import PAUSE_AFTER_FAILURE_SECONDS, Renewal
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey_relay.delivery.transport import TransportFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from quorumkey_relay.delivery.transport import Answer, HttpClient
 
@@ -34,13 +34,28 @@ class ReconnectingClient:
         self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
     ) -> Answer:
         """Send one request, and again what surely was not processed; see `HttpClient`."""
+        return await self._call(
+            lambda client: client.post(
+                url, headers=headers, body=body, timeout_seconds=timeout_seconds
+            ),
+            timeout_seconds,
+        )
+
+    async def get(self, url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
+        """Ask for what is at an address; otherwise as ``post``."""
+        return await self._call(
+            lambda client: client.get(url, headers=headers, timeout_seconds=timeout_seconds),
+            timeout_seconds,
+        )
+
+    async def _call(
+        self, send: Callable[[HttpClient], Awaitable[Answer]], timeout_seconds: float
+    ) -> Answer:
         resends = 0
         while True:
             client, answers = self._client, self._answers
             try:
-                answer = await client.post(
-                    url, headers=headers, body=body, timeout_seconds=timeout_seconds
-                )
+                answer = await send(client)
             except TransportFailed as failure:
                 is_silent = answers == self._answers and timeout_seconds >= DEAD_AFTER_SECONDS
                 if failure.reason == "timeout" and is_silent and client is self._client:

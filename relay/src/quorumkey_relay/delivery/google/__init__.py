@@ -1,0 +1,1 @@
+"""Google: who the relay is there, and calls of its APIs."""
