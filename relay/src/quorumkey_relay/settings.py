@@ -271,6 +271,12 @@ class Settings:
         " public ones.",
         default_text="none",
     )
+    jit_file: Path | None = option(
+        kinds.optional(kinds.PATH),
+        None,
+        "YAML file with the settings of just-in-time access; it turns that on.",
+        default_text="none: nobody activates a role",
+    )
     trusted_proxies: tuple[Network, ...] = option(
         kinds.listed(kinds.NETWORK),
         (),

@@ -37,6 +37,8 @@ _ENVIRONMENT: Final = Environment(
     keep_trailing_newline=True,
 )
 
+#: Every mail server takes lines of ASCII.
+_POLICY: Final = SMTP.clone(cte_type="7bit")
 #: The addresses that mail is sent to: a "dot-atom" of ASCII at a host (RFC 5322, section 3.4.1).
 _ADDRESS: Final = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -152,7 +154,7 @@ class LetterWriter:
         values: Mapping[str, object],
     ) -> Letter:
         direct, copied = self._addresses(to), self._addresses(copies)
-        message = EmailMessage(policy=SMTP)
+        message = EmailMessage(policy=_POLICY)
         message["From"] = Address(_line(self.sender_name), addr_spec=self.sender_address)
         message["To"] = direct
         message["Cc"] = copied

@@ -58,6 +58,7 @@ class MailWorker:
             await self.mailer.send(mail.message, mail.recipients)
         except MailFailed as failure:
             if failure.is_final:
+                self.alarms.clear(ALARM, "server")  # it does answer
                 return self._failed(replace(mail, attempts=attempts), failure.message, "refused")
             return self._later(mail, attempts, failure.message)
         self.alarms.clear(ALARM, "server")
