@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "approvals",
+    "approvals_of_persons",
     "check_distinct_keys",
     "check_integrator",
     "check_times",
@@ -36,6 +37,7 @@ __all__ = [
     "meets",
     "open_receipt",
     "open_request",
+    "persons_behind",
     "trusted",
 ]
 
@@ -180,6 +182,46 @@ def _fault(
     if decision.code != match_code:
         return "A decision does not carry the expected match code."
     return None
+
+
+def approvals_of_persons(
+    request: Verified[RequestDocument],
+    evidence: Receipt,
+    *,
+    keys: Mapping[str, PublicKey],
+    persons: Mapping[str, str],
+    passkeys: PasskeyPolicy | None,
+) -> tuple[Decision, ...]:
+    """(6) as `approvals`, by devices that the request names as those of the caller's people.
+
+    Args:
+        request: the opened request, which has no match code.
+        evidence: the opened receipt.
+        keys: the keys of the caller's people, by fingerprint.
+        persons: whose each of them is, by fingerprint.
+        passkeys: the relying party for passkey signatures, or None to refuse them.
+    """
+    decisions = approvals(request, evidence, keys=keys, match_code=None, passkeys=passkeys)
+    named = {
+        approver.fingerprint: approver.approver_id
+        for group in request.statement.policy.groups
+        for approver in group.approvers
+    }
+    for decision in decisions:
+        if named.get(decision.device) != persons[decision.device]:
+            message = "A decision is by a device that the request does not name as this person's."
+            raise ReceiptRefused(RefusalReason.INVALID_DECISION, message, 6)
+    return decisions
+
+
+def persons_behind(decisions: tuple[Decision, ...], persons: Mapping[str, str]) -> tuple[str, ...]:
+    """(7) who decided, in order; no key twice and no person twice."""
+    # A key is one person's here, so one that stands twice is a person who does.
+    behind = tuple(persons[decision.device] for decision in decisions)
+    if len({*behind}) != len(behind):
+        message = "One person stands behind two decisions."
+        raise ReceiptRefused(RefusalReason.DUPLICATE_DECISION, message, 7)
+    return behind
 
 
 def check_distinct_keys(decisions: tuple[Decision, ...]) -> None:

@@ -22,11 +22,11 @@ from quorumkey.protocol._members import id_in, nonce_in
 from quorumkey.protocol.limits import MAX_JSON_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from quorumkey.protocol import JsonValue
 
-__all__ = ["Expectation", "UnsafeAny", "expect", "relying_party", "trusted_relay_keys"]
+__all__ = ["Expectation", "UnsafeAny", "expect", "relying_party", "roster", "trusted_relay_keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,31 @@ def trusted_relay_keys(keys: Iterable[PublicKey | str]) -> dict[str, PublicKey]:
     if not loaded:
         raise ProtocolError("invalid_request", "relay_public_keys is empty: no relay is trusted.")
     return {key.fingerprint: key for key in loaded}
+
+
+def roster(
+    people: Mapping[str, Collection[PublicKey | str]], *, field: str
+) -> tuple[dict[str, PublicKey], dict[str, str]]:
+    """The keys of some people's devices, and whose each is, by fingerprint.
+
+    Args:
+        people: the public keys of each, by approver id.
+        field: what the caller calls them.
+
+    Raises:
+        ProtocolError: a key is none, or two people's own.
+    """
+    keys: dict[str, PublicKey] = {}
+    persons: dict[str, str] = {}
+    for person, devices in people.items():
+        id_in(person, field=field)
+        for device in devices:
+            key = device if isinstance(device, PublicKey) else PublicKey.from_base64(device)
+            if persons.setdefault(key.fingerprint, person) != person:
+                message = f"A key stands under two {field}."
+                raise ProtocolError("invalid_request", message)
+            keys[key.fingerprint] = key
+    return keys, persons
 
 
 def _nonce(nonce: str | bytes | UnsafeAny) -> str | UnsafeAny:

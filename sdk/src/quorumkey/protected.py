@@ -15,16 +15,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from quorumkey._evidence import (
-    approvals,
+    approvals_of_persons,
     check_integrator,
     check_times,
     envelope_of,
     malformed_or_untrusted,
     open_receipt,
     open_request,
+    persons_behind,
     trusted,
 )
-from quorumkey._expectation import UnsafeAny, relying_party, trusted_relay_keys
+from quorumkey._expectation import UnsafeAny, relying_party, roster, trusted_relay_keys
 from quorumkey.errors import ProtocolError, ReceiptRefused, RefusalReason
 from quorumkey.protocol import (
     Decision,
@@ -43,7 +44,7 @@ from quorumkey.protocol._members import digest_in, flag_of, id_in, integer_of, r
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from quorumkey.protocol import PasskeyPolicy, Receipt, Verified
+    from quorumkey.protocol import PasskeyPolicy
 
 __all__ = ["MIN_REQUIRED", "VerifiedCall", "verify_execution", "verify_protected_call"]
 
@@ -201,7 +202,7 @@ def _expect(  # noqa: PLR0913 - as verify_protected_call
         message = f"required must be at least {MIN_REQUIRED}."
         raise refuse(message)
     counts = flag_of(count_requestor, field="count_requestor") and _is_among(call, administrators)
-    keys, persons = _roster(administrators)
+    keys, persons = roster(administrators, field="administrators")
     others = required - 1 if counts else required
     able = len({*persons.values()} - _caller(call))
     if able < others:
@@ -233,27 +234,6 @@ def _is_among(call: ProtectedCall, administrators: Collection[str]) -> bool:
     return any(person in administrators for person in _caller(call))
 
 
-def _roster(
-    administrators: Mapping[str, Collection[PublicKey | str]],
-) -> tuple[dict[str, PublicKey], dict[str, str]]:
-    """The administrators' keys, and whose each is, by fingerprint.
-
-    Raises:
-        ProtocolError: a key is none, or two administrators' own.
-    """
-    keys: dict[str, PublicKey] = {}
-    persons: dict[str, str] = {}
-    for person, devices in administrators.items():
-        id_in(person, field="administrators")
-        for device in devices:
-            key = device if isinstance(device, PublicKey) else PublicKey.from_base64(device)
-            if persons.setdefault(key.fingerprint, person) != person:
-                message = "A key stands under two administrators."
-                raise refuse(message)
-            keys[key.fingerprint] = key
-    return keys, persons
-
-
 def _verify(receipt: bytes | str | Mapping[str, object], expected: _Expected) -> VerifiedCall:
     """The steps of section 8, as they are for a protected method, in its numbers."""
     # (1) the receipt verifies as type `receipt` under a trusted key, `v` is 1, it is `approved`.
@@ -268,7 +248,9 @@ def _verify(receipt: bytes | str | Mapping[str, object], expected: _Expected) ->
     # (5) the times of request and receipt fit, and the call may still run.
     check_times(document, evidence, expected.now)
     # (6) every envelope in `decisions` is a valid approval of this request by an administrator.
-    decisions = _step_6(verified, evidence, expected)
+    decisions = approvals_of_persons(
+        verified, evidence, keys=expected.keys, persons=expected.persons, passkeys=expected.passkeys
+    )
     # (7) no key twice, no administrator twice, not the caller.
     approvers = _step_7(decisions, expected)
     # (8) enough others approved: as many as the document asks for, which step 4 compared.
@@ -321,34 +303,8 @@ def _told_condition(document: RequestDocument) -> str:
     return condition if isinstance(condition, str) else ""
 
 
-def _step_6(
-    request: Verified[RequestDocument], evidence: Receipt, expected: _Expected
-) -> tuple[Decision, ...]:
-    decisions = approvals(
-        request,
-        evidence,
-        keys=expected.keys,
-        match_code=None,
-        passkeys=expected.passkeys,
-    )
-    named = {
-        approver.fingerprint: approver.approver_id
-        for group in request.statement.policy.groups
-        for approver in group.approvers
-    }
-    for decision in decisions:
-        if named.get(decision.device) != expected.persons[decision.device]:
-            message = "A decision is by a device that the request does not name as this person's."
-            raise ReceiptRefused(RefusalReason.INVALID_DECISION, message, 6)
-    return decisions
-
-
 def _step_7(decisions: tuple[Decision, ...], expected: _Expected) -> tuple[str, ...]:
-    # A key is one person's here, so one that stands twice is a person who does.
-    approvers = tuple(expected.persons[decision.device] for decision in decisions)
-    if len({*approvers}) != len(approvers):
-        message = "One person stands behind two decisions."
-        raise ReceiptRefused(RefusalReason.DUPLICATE_DECISION, message, 7)
+    approvers = persons_behind(decisions, expected.persons)
     if _is_among(expected.call, approvers):
         message = "The caller's own device is among the approvals."
         raise ReceiptRefused(RefusalReason.REQUESTER_APPROVED, message, 7)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import quorumkey.protocol
-from quorumkey import errors, protected, receipts
+from quorumkey import errors, jit, protected, receipts
 from quorumkey.protocol import (
     action,
     canonical,
@@ -48,6 +48,9 @@ verify_with_policy
 _PROTECTED = """
 MIN_REQUIRED VerifiedCall verify_execution verify_protected_call
 """
+_JIT = """
+CallKind TargetActivation TargetCall VerifiedActivation read_call verify_activation
+"""
 _ERRORS = """
 ERRORS MESSAGE_EXPIRES_IN_SECONDS MESSAGE_REQUIRED_EXCEEDS_GROUPS ApiError AuthenticationError
 ClientError ConfigurationError ConflictError ErrorSpec GoneError InvalidRequestError NotFoundError
@@ -63,9 +66,10 @@ WaitTimeoutError api_error
         (quorumkey.protocol, _PROTOCOL),
         (receipts, _RECEIPTS),
         (protected, _PROTECTED),
+        (jit, _JIT),
         (errors, _ERRORS),
     ],
-    ids=["protocol", "receipts", "protected", "errors"],
+    ids=["protocol", "receipts", "protected", "jit", "errors"],
 )
 def test_exported_names(module: object, names: str) -> None:
     """The public surface is exactly this; a change of it is a change for users."""
@@ -78,6 +82,7 @@ def test_exported_names_exist() -> None:
         quorumkey.protocol,
         receipts,
         protected,
+        jit,
         errors,
         action,
         canonical,
@@ -108,7 +113,7 @@ def test_kernel_needs_cryptography_alone() -> None:
     foreign = ("httpx2", "msgspec", "starlette", "typer", "rich", "websockets", "quorumkey.client")
     program = (
         "import sys, quorumkey.protocol, quorumkey.receipts, quorumkey.protected,"
-        "quorumkey.protocol.statements;"
+        "quorumkey.jit, quorumkey.protocol.statements;"
         f"print([name for name in {foreign!r} if name in sys.modules])"
     )
 
