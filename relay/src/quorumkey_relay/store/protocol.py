@@ -249,8 +249,8 @@ class Store(Protocol):
     def open_access_requests(self) -> Iterable[AccessRequest]:
         """Return the requests for roles of which nothing has come yet, oldest first.
 
-        Those are: not withdrawn, without an activation or a reason why there is none. Their time
-        may be over; once it is, for a while, they may be missing. The newest state, durable or not.
+        Those are: neither withdrawn nor closed, without an activation or a reason why there is
+        none. Their time may be over. The newest state, durable or not.
         """
         ...
 
@@ -282,6 +282,10 @@ class Store(Protocol):
 
         It is the newest state, durable or not.
         """
+        ...
+
+    def activations_on(self, target: tuple[str, str, str, str]) -> Sequence[Activation]:
+        """Return those of ``open_activations`` that have this target, oldest first."""
         ...
 
     async def activations(
@@ -405,7 +409,8 @@ class Store(Protocol):
         """Delete what ended, happened or was answered before these times; return how much.
 
         A transaction and a claim go with their request, which stays while something can still
-        happen to its transaction. Events about protected methods are kept as long as requests.
+        happen to its transaction. Events about protected methods and access are kept as long as
+        requests, and so are what was asked of peers, activations that have ended, and mail.
         An event goes with its deliveries to webhooks, once none of them can still be delivered.
         """
         ...

@@ -48,7 +48,7 @@ class Summary:
 
 
 #: What types of events begin with that are kept as long as requests are.
-LASTING_EVENTS: Final = ("protected_method.", "protection.")
+LASTING_EVENTS: Final = ("protected_method.", "protection.", "jit.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,9 @@ class EventRecord:
 
     @property
     def lasts(self) -> bool:
-        """Say whether it is kept as long as requests are: who governs protected methods, and how.
+        """Say whether it is kept as long as requests are.
+
+        Those are: who governs protected methods, and how; and who was given access, and by whom.
 
         Other events are kept for as long as a client may take to come back to the stream.
         """

@@ -36,9 +36,10 @@ class Vote(Struct, frozen=True):
 class AccessRequest(Struct, frozen=True, kw_only=True):
     """A person asks peers for a role; ``id`` is the ``jti`` of the token that leads to it.
 
-    The time asked for is ``duration_seconds`` from ``start`` (or from the approval). It can be
-    decided before ``expires_at``. ``request_id`` is that of the signed request, where devices
-    decide. ``activation_id`` is what came of it. Times in seconds since the epoch.
+    The time asked for is ``duration_seconds`` from ``start`` (or from the approval). Its token
+    counts before ``expires_at``. ``request_id`` is that of the signed request, where devices
+    decide. ``activation_id`` is what came of it. ``closed_at`` is when its end
+    without an approval was told: denied, withdrawn or expired. Times in seconds since the epoch.
     """
 
     id: str
@@ -58,6 +59,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     votes: tuple[Vote, ...] = ()
     withdrawn_at: int | None = None
+    closed_at: int | None = None
     not_granted: NotGranted | None = None
     activation_id: str | None = None
     version: int = 0
@@ -66,6 +68,16 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     def end(self) -> int:
         """Return the end of the time asked for, if it begins with the request."""
         return self.start + self.duration_seconds
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether something can still come of it, as far as that is written down."""
+        return (
+            self.withdrawn_at is None
+            and self.closed_at is None
+            and self.not_granted is None
+            and self.activation_id is None
+        )
 
     @property
     def approvers(self) -> tuple[str, ...]:
@@ -90,7 +102,7 @@ def status_at(request: AccessRequest, signed: Status | None, now: int) -> Status
     possible = len(request.reviewers) - denied
     if denied and (request.reject_policy == "any" or possible < request.required):
         return Status.REJECTED
-    return Status.TIMEOUT if now >= request.expires_at else Status.PENDING
+    return Status.TIMEOUT if now >= request.decide_by else Status.PENDING
 
 
 def vote(request: AccessRequest, reviewer: str, choice: Choice, now: int) -> AccessRequest:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from quorumkey_relay.domain.model import Counted, DeviceLost, WrongCode
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.sqlite import attestation_rows, delivery_rows, rows, webhook_rows
+from quorumkey_relay.store.sqlite.apply_jit import apply_jit
 from quorumkey_relay.store.sqlite.apply_protection import (
     apply_protection,
     close_transaction,
@@ -21,12 +22,16 @@ from quorumkey_relay.store.writes import (
     KeepAnswer,
     OpenRequest,
     OpenTransaction,
+    PutAccessRequest,
+    PutActivation,
     PutApiKey,
     PutAttestation,
     PutDelivery,
     PutDevice,
     PutIntegrator,
+    PutMail,
     PutPairing,
+    PutPolicy,
     PutProtection,
     PutSuccession,
     PutWebhook,
@@ -49,7 +54,7 @@ WebhookWrite = (
 )
 
 
-def apply(  # noqa: C901, PLR0911 - one case a kind of write
+def apply(  # noqa: C901, PLR0911, PLR0912 - one case a kind of write
     write: Write, directory: MemoryDirectory, open_requests: OpenRequests, vault: Vault, now: int
 ) -> list[Statement]:
     """Take ``write`` into memory and return its statements; an event is queued from ``now`` on."""
@@ -99,6 +104,8 @@ def apply(  # noqa: C901, PLR0911 - one case a kind of write
             | SettleClaim()
         ):
             return apply_protection(write, directory, open_requests)
+        case PutAccessRequest() | PutActivation() | PutPolicy() | PutMail():
+            return apply_jit(write, open_requests.access, vault)
 
 
 def check(write: Write, directory: MemoryDirectory, open_requests: OpenRequests) -> None:

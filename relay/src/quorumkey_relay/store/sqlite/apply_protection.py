@@ -154,12 +154,13 @@ class _Draft:
         )
 
     def _approved(self, request_id: str) -> bool:
-        """Say whether a request was approved, as far as memory knows it."""
+        """Say whether a request was approved."""
         status = self._statuses.get(request_id)
         slot = self._requests.get(request_id)
-        if status is None and slot is not None:
-            status = slot.stored.state.status
-        return status is None or status is Status.APPROVED
+        if status is None:
+            known = self._reader.status(request_id) if slot is None else slot.stored.state.status
+            return known == Status.APPROVED
+        return status is Status.APPROVED
 
     def _withdraw(self, write: WithdrawTransaction) -> None:
         found = self._unclaimed(write.request_id)

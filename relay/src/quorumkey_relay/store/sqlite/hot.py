@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from quorumkey_relay.domain.model import Status
+from quorumkey_relay.store.sqlite.hot_jit import AccessMemory
 from quorumkey_relay.store.sqlite.hot_protection import (
     OpenTransactions,
     ProtectionDirectory,
@@ -177,13 +178,14 @@ class Slot:
 
 
 class OpenRequests:
-    """Pending requests by id and by device, the last few that finished, and transactions."""
+    """Pending requests by id and by device, the last few that finished, and what is about them."""
 
     def __init__(self) -> None:
         """Start empty."""
         self.next_number = 1
         self.transactions = OpenTransactions()
         self.calls = WaitingCalls()
+        self.access = AccessMemory()
         self._pending: dict[str, Slot] = {}
         self._recent: OrderedDict[str, Slot] = OrderedDict()
         self._by_device: dict[str, dict[str, Slot]] = {}

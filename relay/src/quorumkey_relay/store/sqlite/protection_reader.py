@@ -62,6 +62,11 @@ class ProtectionReader:
         )
         return [rows.read_transaction(row) for row in found]
 
+    def status(self, request_id: str) -> str | None:
+        """Return how a request stands, as it is written down."""
+        found = self._ask("SELECT status FROM requests WHERE request_id = ?", (request_id,))
+        return str(found[0]["status"]) if found else None
+
     def claim(self, claim_id: str) -> Claim | None:
         """Return a claim by id."""
         found = self._ask(f"{rows.CLAIMS} WHERE c.claim_id = ?", (claim_id,))

@@ -30,6 +30,7 @@ from quorumkey_relay.store.records import (
 )
 from quorumkey_relay.store.sqlite import attestation_rows, rows, webhook_rows
 from quorumkey_relay.store.sqlite.delivery_rows import DeliveryReader
+from quorumkey_relay.store.sqlite.jit_reader import JitReader
 from quorumkey_relay.store.sqlite.protection_reader import ProtectionReader
 from quorumkey_relay.store.sqlite.webhook_reader import WebhookReader
 
@@ -58,6 +59,7 @@ class Reader:
         self.outbox = DeliveryReader(self._all)
         self.webhooks = WebhookReader(self._all)
         self.protection = ProtectionReader(self._all)
+        self.jit = JitReader(self._all, vault)
 
     def _all(self, sql: str, values: dict[str, object] | tuple[object, ...]) -> list[sqlite3.Row]:
         try:
@@ -352,12 +354,15 @@ class Reader:
     def finished_before(self, before: int, limit: int) -> list[tuple[int, bytes]]:
         """Return row number and document of requests that ended before ``before``.
 
-        One stays while something can still happen to its transaction.
+        One stays while something can still happen to its transaction, and as long as the request
+        for a role that it decides.
         """
         found = self._all(
             "SELECT r.id, d.payload FROM requests AS r JOIN documents AS d ON d.request = r.id"
             " WHERE r.completed_at IS NOT NULL AND r.completed_at < ? AND NOT EXISTS"
-            " (SELECT 1 FROM transactions AS t WHERE t.request = r.id AND t.open = 1) LIMIT ?",
+            " (SELECT 1 FROM transactions AS t WHERE t.request = r.id AND t.open = 1)"
+            " AND NOT EXISTS (SELECT 1 FROM access_requests AS q WHERE q.request_id = r.request_id)"
+            " LIMIT ?",
             (before, limit),
         )
         return [(row["id"], row["payload"]) for row in found]

@@ -185,6 +185,45 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX events_by_age ON events (lasting, created_at);
     CREATE INDEX events_lasting ON events (integrator_id, id) WHERE lasting > 0;
     """,
+    """
+    CREATE TABLE access_requests (
+      id INTEGER PRIMARY KEY, access_request_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
+      beneficiary TEXT NOT NULL, request_id TEXT UNIQUE, open INTEGER NOT NULL,
+      expires_at INTEGER NOT NULL, document BLOB NOT NULL
+    );
+    CREATE INDEX access_requests_of_integrator ON access_requests (integrator_id, id);
+    CREATE INDEX access_requests_of_beneficiary
+      ON access_requests (integrator_id, beneficiary, id);
+    CREATE INDEX access_requests_open ON access_requests (id) WHERE open = 1;
+    CREATE INDEX access_requests_over ON access_requests (expires_at) WHERE open = 0;
+    CREATE TABLE access_reviewers (
+      integrator_id TEXT NOT NULL, reviewer TEXT NOT NULL, access_request INTEGER NOT NULL,
+      PRIMARY KEY (integrator_id, reviewer, access_request)
+    ) WITHOUT ROWID;
+    CREATE INDEX access_reviewers_of_request ON access_reviewers (access_request);
+    CREATE TABLE activations (
+      id INTEGER PRIMARY KEY, activation_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
+      beneficiary TEXT NOT NULL, access_request TEXT UNIQUE, open INTEGER NOT NULL,
+      over_at INTEGER NOT NULL, document BLOB NOT NULL
+    );
+    CREATE INDEX activations_of_integrator ON activations (integrator_id, id);
+    CREATE INDEX activations_of_beneficiary ON activations (integrator_id, beneficiary, id);
+    CREATE INDEX activations_open ON activations (id) WHERE open = 1;
+    CREATE INDEX activations_over ON activations (over_at) WHERE open = 0;
+    CREATE TABLE policies (
+      id INTEGER PRIMARY KEY, integrator_id TEXT NOT NULL, project TEXT NOT NULL,
+      revision INTEGER NOT NULL, changed_at INTEGER NOT NULL, document BLOB NOT NULL,
+      UNIQUE (integrator_id, project)
+    );
+    CREATE TABLE mail (
+      id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL UNIQUE, integrator_id TEXT NOT NULL,
+      subject_id TEXT NOT NULL, recipients TEXT NOT NULL, message BLOB NOT NULL,
+      created_at INTEGER NOT NULL, not_after INTEGER NOT NULL, next_at INTEGER NOT NULL,
+      attempts INTEGER NOT NULL, state TEXT NOT NULL, fault TEXT
+    );
+    CREATE INDEX mail_queued ON mail (next_at) WHERE state = 'queued';
+    CREATE INDEX mail_by_age ON mail (not_after);
+    """,
 )
 
 

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Final, cast
 from quorumkey_relay.domain.model import Status
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.sqlite.apply import apply, check
+from quorumkey_relay.store.sqlite.apply_jit import check_jit
 from quorumkey_relay.store.sqlite.apply_protection import check_protection
 from quorumkey_relay.store.sqlite.changes import take_change
 from quorumkey_relay.store.sqlite.hot import MemoryDirectory, OpenRequests, Slot
+from quorumkey_relay.store.sqlite.jit_store import JitStore
 from quorumkey_relay.store.sqlite.lock import DirectoryLock
 from quorumkey_relay.store.sqlite.outbox import OutboxStore
 from quorumkey_relay.store.sqlite.protection_rows import GUARDED
@@ -60,7 +62,7 @@ def _complain(error: Exception) -> None:
     )
 
 
-class SqliteStore(OutboxStore, WebhookQueue, TransactionStore):
+class SqliteStore(OutboxStore, WebhookQueue, TransactionStore, JitStore):
     """One data directory, served by this process alone."""
 
     def __init__(
@@ -160,6 +162,7 @@ class SqliteStore(OutboxStore, WebhookQueue, TransactionStore):
             directory.put_protection(protection)
         for transaction in self._reader.protection.open_transactions():
             open_requests.open_transaction(transaction)
+        open_requests.access.read_all(self._reader.jit)
         open_requests.next_number = self._reader.last_request_number() + 1
         self._directory, self._open = directory, open_requests
 
@@ -182,6 +185,7 @@ class SqliteStore(OutboxStore, WebhookQueue, TransactionStore):
             check(write, self._directory, self._open)
         now = self._clock.now()
         check_protection(writes, self._directory, self._open, self._reader.protection, now)
+        check_jit(writes, self._open.access, self._reader.jit)
         statements: list[Statement] = []
         for write in writes:
             statements += apply(write, self._directory, self._open, self._vault, now)
@@ -373,6 +377,7 @@ class SqliteStore(OutboxStore, WebhookQueue, TransactionStore):
             answers_before=answers_before,
             now=self._clock.now(),
             forget=self._forget,
+            memory=self._open.access,
         )
 
     def _forget(self, request_ids: Collection[str]) -> None:

@@ -130,6 +130,18 @@ class Executors(Protocol):
         ...
 
 
+class Bell(Protocol):
+    """Tells operators what they have to look at; see ``observe.alarms``."""
+
+    def raise_alarm(self, kind: str, what: str, sentence: str) -> None:
+        """Have an alarm stand."""
+        ...
+
+    def clear(self, kind: str, what: str) -> None:
+        """Take an alarm back, if it stands."""
+        ...
+
+
 class MailFailed(Exception):  # noqa: N818 - says what happened
     """The mail server did not take a message; ``is_final`` says that it never will."""
 
