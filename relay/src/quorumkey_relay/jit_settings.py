@@ -148,13 +148,15 @@ class PostgresqlExecutor(_Part, frozen=True, kw_only=True, tag_field="kind", tag
     """Grants by membership in a role of a PostgreSQL server.
 
     ``dsn_file`` holds the connection string. ``user_mapping`` is a CEL expression over
-    ``user.email`` that gives the PostgreSQL role of a person.
+    ``user.email`` that gives the PostgreSQL role of a person. With ``ends_sessions`` a person's
+    connections end with the access: one that has done ``SET ROLE`` would keep the role.
     """
 
     name: Text
     dsn_file: Path
     projects: tuple[Text, ...] = ("*",)
     user_mapping: str = ""
+    ends_sessions: bool = True
 
 
 class WebhookExecutor(_Part, frozen=True, kw_only=True, tag_field="kind", tag="webhook"):
