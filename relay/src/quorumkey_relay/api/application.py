@@ -22,6 +22,8 @@ from quorumkey_relay.api.dialect import REST
 from quorumkey_relay.api.documents import document_routes
 from quorumkey_relay.api.endpoint import Call
 from quorumkey_relay.api.gate import FAILURE_CODES, Gate
+from quorumkey_relay.api.jit_dialect import API_PATH, JIT_ANYONE
+from quorumkey_relay.api.jit_routes import JIT_ROUTES
 from quorumkey_relay.api.queries import read_query
 from quorumkey_relay.api.router import UNMATCHED, Router, method_not_allowed
 from quorumkey_relay.api.routes import ROUTES
@@ -64,8 +66,13 @@ class Application:
         self._shutdown = Shutdown()
         self._gate = Gate(relay)
         self._cors = Cors(relay.settings.app_origin)
-        routes = (*ROUTES, *RPC_ROUTES, *document_routes(ROUTES))
+        described = ROUTES if relay.jit is None else (*ROUTES, *JIT_ROUTES)
+        routes = (*described, *RPC_ROUTES, *document_routes(described))
         self._router = Router(routes, relay.metrics)
+        #: How calls of unknown paths are answered, by how the path begins.
+        self._dialects = {SERVICE_PREFIX: CONNECT}
+        if relay.jit is not None:
+            self._dialects[f"{API_PATH}/"] = JIT_ANYONE
         self._streams = Streams(relay, self._gate, self._shutdown)
         self._log = logs.get().bind()
 
@@ -143,7 +150,7 @@ class Application:
     ) -> Answer | EventStream:
         """Return the answer of a call, whatever happens; raises only ClientGone."""
         resource, route, path_ids = match
-        dialect = _dialect_at(scope["path"]) if route is None else route.endpoint.dialect
+        dialect = self._dialect_at(scope["path"], resource, route)
         try:
             if route is None:
                 return self._answer_without_route(scope, headers, resource)
@@ -157,6 +164,17 @@ class Application:
         except Exception as error:  # noqa: BLE001 - the last resort: logged, and told as 500
             self._log.error("call_failed", exc_info=error)
             return dialect.refuse(Refused("internal_error").refusal)
+
+    def _dialect_at(self, path: str, resource: Resource | None, route: Route | None) -> Dialect:
+        """Return how a call is answered; one that no route takes as its neighbours are."""
+        if route is not None:
+            return route.endpoint.dialect
+        if resource is not None:
+            return next(iter(resource.methods.values())).endpoint.dialect
+        for prefix, dialect in self._dialects.items():
+            if path.startswith(prefix):
+                return dialect
+        return REST
 
     def _note_failure(self, scope: Scope, route: Route | None) -> None:
         """Count a wrong code, nonce or signature; a wrong token was counted at the gate."""
@@ -192,7 +210,7 @@ class Application:
             principal = await principal
         value = body.read(raw_body)
         query = scope["query_string"]
-        values = read_query(query, route.parameters) if query else {}
+        values = read_query(query, route.parameters, is_open=endpoint.is_open) if query else {}
         for pattern, path_id in zip(route.id_patterns, path_ids, strict=True):
             if pattern.fullmatch(path_id) is None:
                 raise Refused("not_found")
@@ -220,11 +238,6 @@ class Application:
         except Exception as error:  # noqa: BLE001 - the head has gone out; all that is left is to end
             self._log.error("event_stream_failed", exc_info=error)
         await send({"type": "http.response.body", "body": b""})
-
-
-def _dialect_at(path: str) -> Dialect:
-    """Return how a call that no route takes is answered."""
-    return CONNECT if path.startswith(SERVICE_PREFIX) else REST
 
 
 def _as_answer(endpoint: Endpoint[Any, Any], result: Result) -> Answer | EventStream:

@@ -77,6 +77,8 @@ class PathId:
 
 UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 FINGERPRINT: Final = r"[0-9a-f]{64}"
+#: An opaque name; a colon would end it within the id of an entitlement.
+PROJECT: Final = r"[^\x00-\x20/:\x7f]{1,128}"
 
 PATH_IDS: Final[Mapping[str, PathId]] = MappingProxyType(
     {
@@ -88,6 +90,8 @@ PATH_IDS: Final[Mapping[str, PathId]] = MappingProxyType(
             PathId("claim_id", re.compile(UUID), "The claim on an approval."),
             PathId("webhook_id", re.compile(UUID), "The webhook."),
             PathId("event_id", re.compile(UUID), "The event."),
+            PathId("activation_id", re.compile(UUID), "The access."),
+            PathId("project", re.compile(PROJECT), "The project."),
         )
     }
 )
@@ -100,6 +104,7 @@ class Header:
     name: str
     schema: Mapping[str, JsonValue]
     help: str
+    required: bool = False
 
 
 IDEMPOTENCY_KEY: Final = Header(
@@ -121,7 +126,8 @@ class Endpoint(Generic[P, B]):
     ``answer`` describes the body of a success for the OpenAPI document: a type, or the media type
     of what is no JSON. ``also`` is another status of success; ``errors`` names the codes that are
     this call's own, beside those every call of its kind may answer. ``dialect`` says how its body
-    is read and its refusals are written.
+    is read and its refusals are written. ``is_open`` lets further query parameters be, where others
+    than this API's callers write the address.
     """
 
     method: str
@@ -137,6 +143,7 @@ class Endpoint(Generic[P, B]):
     headers: tuple[Header, ...] = ()
     errors: tuple[str, ...] = ()
     dialect: Dialect = REST
+    is_open: bool = False
 
     @property
     def path_ids(self) -> tuple[PathId, ...]:

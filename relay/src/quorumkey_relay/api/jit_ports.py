@@ -7,7 +7,110 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from quorumkey_relay.usecases.jit.ports import People
+    from quorumkey_relay.domain.refusal import Refusal
+    from quorumkey_relay.identity.principals import Integrator
+    from quorumkey_relay.usecases.jit import views
+    from quorumkey_relay.usecases.jit.commands import AccessRequestBody, SelfActivateBody
+    from quorumkey_relay.usecases.jit.ports import People, Person
+    from quorumkey_relay.usecases.views import Page
+
+
+class JitCasesPort(Protocol):
+    """The tasks of just-in-time access; all may raise ProtocolError and StoreUnavailable."""
+
+    async def policy(self, person: Person) -> views.PolicyView | Refusal:
+        """Say who is signed in, and the rules that a page has to know."""
+        ...
+
+    async def projects(self, person: Person) -> views.ProjectsView | Refusal:
+        """List where a person may activate something."""
+        ...
+
+    async def roles(self, person: Person, project: str) -> views.EntitlementsView | Refusal:
+        """List what a person may activate in a project."""
+        ...
+
+    async def peers(
+        self, person: Person, project: str, entitlement_id: str
+    ) -> views.PeersView | Refusal:
+        """List who may approve a role for a person."""
+        ...
+
+    async def self_activate(
+        self, person: Person, project: str, body: SelfActivateBody
+    ) -> views.AccessRequestView | Refusal:
+        """Activate roles alone."""
+        ...
+
+    async def request(
+        self, person: Person, project: str, body: AccessRequestBody
+    ) -> views.AccessRequestView | Refusal:
+        """Ask peers for a role."""
+        ...
+
+    async def read_request(self, person: Person, token: str) -> views.AccessRequestView | Refusal:
+        """Read a request as a party to it."""
+        ...
+
+    async def approve(self, person: Person, token: str) -> views.AccessRequestView | Refusal:
+        """Approve a request by a click."""
+        ...
+
+    async def deny(self, person: Person, token: str) -> views.AccessRequestView | Refusal:
+        """Deny a request by a click."""
+        ...
+
+    async def withdraw(self, person: Person, token: str) -> views.AccessRequestView | Refusal:
+        """Take a request back."""
+        ...
+
+    async def reviews(
+        self, person: Person, *, limit: int, cursor: str | None
+    ) -> Page[views.AccessRequestView] | Refusal:
+        """List requests that a person may decide, newest first."""
+        ...
+
+    async def requests(
+        self, person: Person, *, limit: int, cursor: str | None
+    ) -> Page[views.AccessRequestView] | Refusal:
+        """List a person's own requests, newest first."""
+        ...
+
+    async def active(
+        self, person: Person, *, limit: int, cursor: str | None
+    ) -> Page[views.ActivationView] | Refusal:
+        """List access that is in force, of a person or approved by them, newest first."""
+        ...
+
+    async def revoke(self, person: Person, activation_id: str) -> views.ActivationView | Refusal:
+        """End access before its time."""
+        ...
+
+    async def jwks(self) -> bytes:
+        """Return the keys of the tokens in links, as a JWK set (RFC 7517)."""
+        ...
+
+    async def put_policy(
+        self, *, integrator: Integrator, project: str, document: bytes
+    ) -> views.RolePolicyView | Refusal:
+        """Take the IAM policy of a project in."""
+        ...
+
+    async def list_policies(
+        self, *, integrator_id: str, limit: int, cursor: str | None
+    ) -> Page[views.RolePolicyView] | Refusal:
+        """List the policies that were handed in."""
+        ...
+
+    async def read_policy(
+        self, *, integrator_id: str, project: str
+    ) -> views.RolePolicyView | Refusal:
+        """Read a policy that was handed in."""
+        ...
+
+    async def remove_policy(self, *, integrator_id: str, project: str) -> Refusal | None:
+        """Forget the policy of a project."""
+        ...
 
 
 class SignInAnswerPort(Protocol):
@@ -51,6 +154,11 @@ class SignInPort(Protocol):
 
 class JitPort(Protocol):
     """Just-in-time access, as a relay serves it."""
+
+    @property
+    def cases(self) -> JitCasesPort:
+        """Its tasks."""
+        ...
 
     @property
     def people(self) -> People:

@@ -220,11 +220,11 @@ def _parameters(endpoint: Endpoint[Any, Any]) -> list[ParameterObject]:
     return [
         *(_path_parameter(path_id) for path_id in endpoint.path_ids),
         *(
-            ParameterObject(item.name, "query", item.help, dict(item.schema))
+            ParameterObject(item.name, "query", item.help, dict(item.schema), item.required)
             for item in endpoint.query
         ),
         *(
-            ParameterObject(item.name, "header", item.help, dict(item.schema))
+            ParameterObject(item.name, "header", item.help, dict(item.schema), item.required)
             for item in endpoint.headers
         ),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, get_args
 from urllib.parse import parse_qsl
 
@@ -18,6 +18,7 @@ from quorumkey.protocol.limits import (
     MIN_ID_CHARS,
     MIN_LIST_LIMIT,
 )
+from quorumkey_relay.domain.jit.entitlement import MAX_ENTITLEMENT_ID_CHARS
 from quorumkey_relay.usecases import views
 
 if TYPE_CHECKING:
@@ -41,14 +42,19 @@ class Parameter:
     read: Callable[[str], str | int]
     schema: Mapping[str, JsonValue]
     help: str
+    required: bool = False
 
 
-def read_query(query: bytes, parameters: Mapping[str, Parameter]) -> Query:
-    """Return the values of a query string, by name."""
+def read_query(
+    query: bytes, parameters: Mapping[str, Parameter], *, is_open: bool = False
+) -> Query:
+    """Return the values of a query string, by name; others are let be where it ``is_open``."""
     values: Query = {}
     for name, text in _pairs(query):
         parameter = parameters.get(name)
         if parameter is None:
+            if is_open:
+                continue
             raise _refused(f"There is no query parameter {name[:64]!r} here.")
         if name in values:
             raise _refused(f"The query parameter {name} stands there twice.")
@@ -100,9 +106,53 @@ def _read_cursor(given: str) -> str:
     return given
 
 
+def _text(
+    name: str, maximum: int, text: str, *, minimum: int = 1, required: bool = False
+) -> Parameter:
+    def read(given: str) -> str:
+        return check_text(given, field=name, minimum=minimum, maximum=maximum)
+
+    schema: dict[str, JsonValue] = {
+        "type": "string",
+        "minLength": minimum,
+        "maxLength": maximum,
+    }
+    return Parameter(name, read, schema, text, required)
+
+
 def _read_approver_id(given: str) -> str:
     return check_text(given, field="approver_id", minimum=MIN_ID_CHARS, maximum=MAX_ID_CHARS)
 
+
+_MAX_TOKEN_CHARS: Final = 16_384
+_MAX_SIGN_IN_CHARS: Final = 8_192
+
+ACTIVATION: Final = _text(
+    "activation", _MAX_TOKEN_CHARS, "The token of a request, as its link has it.", required=True
+)
+ENTITLEMENT_ID: Final = _text(
+    "id",
+    MAX_ENTITLEMENT_ID_CHARS,
+    "The role: project:role or project:role:BASE64(condition).",
+    required=True,
+)
+ROLE: Final = replace(
+    _choice(
+        "role",
+        ("reviewer", "beneficiary"),
+        "Requests that you may decide, or that you made.",
+    ),
+    required=True,
+)
+RETURN_TO: Final = _text(
+    "return_to", _MAX_SIGN_IN_CHARS, "Where on the page the browser comes back to."
+)
+CODE: Final = _text("code", _MAX_SIGN_IN_CHARS, "What the relay gets the ID token for.", minimum=0)
+STATE: Final = _text("state", _MAX_SIGN_IN_CHARS, "Ties the answer to the browser.", minimum=0)
+ISSUER: Final = _text("iss", _MAX_SIGN_IN_CHARS, "Whose answer it is (RFC 9207).", minimum=0)
+SIGN_IN_ERROR: Final = _text(
+    "error", _MAX_SIGN_IN_CHARS, "Why the provider signs nobody in.", minimum=0
+)
 
 LIMIT: Final = _integer(
     "limit", MIN_LIST_LIMIT, MAX_LIST_LIMIT, DEFAULT_LIST_LIMIT, "How many items to answer."

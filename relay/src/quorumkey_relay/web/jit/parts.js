@@ -1,0 +1,148 @@
+// What the page is made of: elements, times, and calls of the relay.
+// Whatever people wrote becomes text; nothing here makes elements from strings.
+
+export const byId = (id) => document.getElementById(id);
+
+// An element: attributes by name, "on…" listeners, and children that are elements or text.
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+export function fill(target, ...children) {
+  target.replaceChildren(...children.flat().filter((child) => child !== null));
+}
+
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+// A moment in the reader's own time zone; seconds since the epoch.
+export function moment(seconds) {
+  const date = new Date(seconds * 1000);
+  return element("time", { datetime: date.toISOString() }, format.format(date));
+}
+
+// How long is left until a moment, in words.
+export function left(seconds) {
+  const minutes = Math.ceil((seconds * 1000 - Date.now()) / 60000);
+  if (minutes <= 0) return "over";
+  if (minutes === 1) return "1 minute left";
+  if (minutes < 120) return `${minutes} minutes left`;
+  return `${Math.round(minutes / 60)} hours left`;
+}
+
+// Rows of names and values; a row without a value is left out.
+export function facts(rows) {
+  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return element("table", { class: "facts" }, element("tbody", {}, shown.map(([name, value]) =>
+    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)))));
+}
+
+const STATUSES = {
+  ACTIVATION_PENDING: ["Waiting for approval", ""],
+  GRANTING: ["Being granted", ""],
+  ACTIVE: ["Active", "good"],
+  REVOKING: ["Being taken back", ""],
+  DENIED: ["Denied", "bad"],
+  WITHDRAWN: ["Withdrawn", ""],
+  EXPIRED: ["Expired", ""],
+  NOT_GRANTED: ["Not granted", "bad"],
+  FAILED: ["Could not be granted", "bad"],
+  REVOKED: ["Revoked", ""],
+  ENDED: ["Ended", ""],
+};
+
+// States that end without anybody doing something on this page.
+export const isMoving = (status) => ["ACTIVATION_PENDING", "GRANTING", "REVOKING"].includes(status);
+
+export function badge(status) {
+  const [text, kind] = STATUSES[status] ?? [status, ""];
+  return element("span", { class: `badge ${kind}`, "data-status": status }, text);
+}
+
+// A role as people call it: its name, and below what it is limited to.
+export function role(item) {
+  const condition = item.resourceCondition;
+  return [
+    element("span", { class: "title" }, item.name),
+    condition ? element("div", { class: "quiet" }, "only where ", element("code", {}, condition)) : null,
+  ];
+}
+
+export class Refused extends Error {
+  constructor(status, body) {
+    super(body.message ?? "The relay cannot be reached; try again in a moment.");
+    this.status = status;
+    this.signIn = body.details?.sign_in;
+  }
+}
+
+// Call the relay. The header is what other sites cannot send, so they cannot act through a session.
+export async function call(method, path, body) {
+  const headers = { "X-JITACCESS": "1", Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+      redirect: "error",
+    });
+  } catch {
+    throw new Refused(0, {});
+  }
+  const text = await answer.text();
+  let value = {};
+  try {
+    value = text ? JSON.parse(text) : {};
+  } catch {
+    if (answer.ok) throw new Refused(0, {});
+  }
+  if (!answer.ok) throw new Refused(answer.status, value);
+  return value;
+}
+
+// Say something at the top of the page: kind is "good", "bad" or nothing.
+export function say(text, kind = "") {
+  const place = byId("notice");
+  if (text) fill(place, element("p", { class: `notice ${kind}` }, text));
+  else fill(place);
+}
+
+// Do what a button is for, once at a time; what goes wrong is said.
+export function doing(work) {
+  return async (event) => {
+    const button = event.currentTarget;
+    button.disabled = true;
+    try {
+      await work();
+    } catch (problem) {
+      say(problem.message, "bad");
+      scrollTo({ top: 0 });
+    } finally {
+      button.disabled = false;
+    }
+  };
+}
+
+// Call work every few seconds while the page is looked at, until it says that it is done.
+export function follow(work, seconds) {
+  setTimeout(async () => {
+    let goesOn = true;
+    if (!document.hidden) {
+      try {
+        goesOn = await work();
+      } catch (problem) {
+        goesOn = problem.status === 0 || problem.status >= 429;
+      }
+    }
+    if (goesOn) follow(work, seconds);
+  }, seconds * 1000);
+}
