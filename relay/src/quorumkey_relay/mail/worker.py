@@ -17,6 +17,8 @@ from quorumkey_relay.store.writes import PutMail
 from quorumkey_relay.usecases.jit.ports import MailFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.domain.jit.mail import Mail
     from quorumkey_relay.mint import Mint
@@ -42,34 +44,44 @@ class MailWorker:
     alarms: Alarms
 
     async def sweep(self) -> None:
-        """Try each message that is due, once; done when what became of it is durable."""
+        """Try each message that is due, once; done when what became of it is durable.
+
+        A try is written down before it is made: a store that can be read and not be written must
+        not have the same message go out at every sweep.
+        """
         while True:
             due = await self.store.due_mail(now=self.clock.now(), limit=MAX_IN_FLIGHT)
             if not due:
                 return
-            settled = await asyncio.gather(*(self._try(mail) for mail in due))
-            await self.store.commit(tuple(PutMail(mail) for mail in settled))
+            tried = [self._counted(mail) for mail in due]
+            await self._put(tried)
+            await self._put(await asyncio.gather(*(self._try(mail) for mail in tried)))
+
+    async def _put(self, mails: Sequence[Mail]) -> None:
+        await self.store.commit(tuple(PutMail(mail) for mail in mails))
+
+    def _counted(self, mail: Mail) -> Mail:
+        """Return a message of which one more try begins."""
+        attempts, now = mail.attempts + 1, self.clock.now()
+        jitter = int.from_bytes(self.mint.random(2), "big") / 65_536
+        return replace(
+            mail, attempts=attempts, next_at=next_try(now=now, attempts=attempts, jitter=jitter)
+        )
 
     async def _try(self, mail: Mail) -> Mail:
         if self.clock.now() >= mail.not_after:
             return self._failed(mail, "It could not be sent before it lost its use.", "too_late")
-        attempts = mail.attempts + 1
         try:
             await self.mailer.send(mail.message, mail.recipients)
         except MailFailed as failure:
             if failure.is_final:
                 self.alarms.clear(ALARM, "server")  # it does answer
-                return self._failed(replace(mail, attempts=attempts), failure.message, "refused")
-            return self._later(mail, attempts, failure.message)
+                return self._failed(mail, failure.message, "refused")
+            self.alarms.raise_alarm(ALARM, "server", f"E-mail waits: {failure.message}")
+            log.warning("mail_not_sent", attempt=mail.attempts, reason="try_again")
+            return replace(mail, fault=failure.message)
         self.alarms.clear(ALARM, "server")
-        return replace(mail, state="sent", attempts=attempts, fault=None)
-
-    def _later(self, mail: Mail, attempts: int, fault: str) -> Mail:
-        self.alarms.raise_alarm(ALARM, "server", f"E-mail waits: {fault}")
-        log.warning("mail_not_sent", attempt=attempts, reason="try_again")
-        jitter = int.from_bytes(self.mint.random(2), "big") / 65_536
-        due = next_try(now=self.clock.now(), attempts=attempts, jitter=jitter)
-        return replace(mail, attempts=attempts, next_at=due, fault=fault)
+        return replace(mail, state="sent", fault=None)
 
     def _failed(self, mail: Mail, fault: str, reason: str) -> Mail:
         self.alarms.report(ALARM, "message", f"An e-mail was given up: {fault}")
