@@ -214,6 +214,17 @@ def http2_client(
     )
 
 
+def web_client(*, roots: bytes | None) -> HttpClient:
+    """Return a client for addresses of the operator's own: HTTP/2 where it is offered, else 1.1.
+
+    ``roots`` are certificates in PEM that count beside the public ones.
+    """
+    builder = (
+        _builder(roots).http2(enable=True).pool_idle_timeout(timedelta(seconds=PINNED_IDLE_SECONDS))
+    )
+    return HttpClient(builder.build())
+
+
 def pinned_client(*, host: str, address: str, roots: bytes | None) -> HttpClient:
     """Return a client that reaches ``host`` at ``address`` (an IP address) and asks no resolver.
 
