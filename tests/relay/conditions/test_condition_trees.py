@@ -63,8 +63,8 @@ def test_a_tree() -> None:
     assert tree("request.rule.tag == 'global'") == Call(
         "_==_",
         (
-            Select(Select(Identifier("request"))),
-            Constant("global", 6),
+            Select(Select(Identifier("request"), "rule"), "tag"),
+            Constant("string", "global"),
         ),
     )
 
@@ -72,10 +72,10 @@ def test_a_tree() -> None:
 def test_a_tree_of_every_kind() -> None:
     """Lists, maps, messages, bytes and numbers are told apart."""
     assert tree("[1, b'abc']") == Literal(
-        (Constant(None, 0), Constant(None, 3)), is_list=True, message=""
+        (Constant("int", 1), Constant("bytes", b"abc")), is_list=True, message=""
     )
     assert tree("{'a': 1}") == Literal(
-        (Constant("a", 1), Constant(None, 0)), is_list=False, message=""
+        (Constant("string", "a"), Constant("int", 1)), is_list=False, message=""
     )
     made = tree("google.protobuf.Timestamp{seconds: 1}")
     assert isinstance(made, Literal)
@@ -88,7 +88,7 @@ def test_the_tree_of_a_loop() -> None:
 
     assert isinstance(loop, Comprehension)
     assert ("x",) == loop.variables
-    assert Select(Identifier("request")) == loop.range
+    assert Select(Identifier("request"), "a") == loop.range
     assert isinstance(loop.start, Literal)
 
 

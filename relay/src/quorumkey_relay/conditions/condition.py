@@ -163,7 +163,7 @@ def _checked(text: str) -> cel.Expression:
     try:
         expression = _environment().compile(text)
     except Exception as error:  # noqa: BLE001 - the library says everything with RuntimeError
-        raise _said(str(error)) from None
+        raise explained(str(error)) from None
     kind = expression.return_type()
     if kind != _BOOL:
         raise ConditionError(_NOT_BOOLEAN.format(kind.name()))
@@ -255,8 +255,11 @@ def _is_deep(value: JsonValue) -> bool:
     return any(isinstance(one, (dict, list)) for one in level)
 
 
-def _said(text: str) -> ConditionError:
-    """Make a sentence of what the library says; it repeats the text, so that is cut off."""
+def explained(text: str, known: str = _KNOWN) -> ConditionError:
+    """Make a sentence of what the library says; it repeats the text, so that is cut off.
+
+    ``known`` follows where the text names what does not exist.
+    """
     found = _SAID.search(text)
     message = text if found is None else found[3]
     told = "".join(one if one.isprintable() else "?" for one in message)[:_MAX_MESSAGE_CHARS]
@@ -264,5 +267,5 @@ def _said(text: str) -> ConditionError:
     if found is not None and int(found[1]) > 0:
         position = Position(int(found[1]), int(found[2]))
     if told.startswith("undeclared reference to "):
-        told = told.removesuffix(_CONTAINER) + _KNOWN
+        told = told.removesuffix(_CONTAINER) + known
     return ConditionError(told.strip() or "it is no CEL expression", position)

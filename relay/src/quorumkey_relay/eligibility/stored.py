@@ -1,0 +1,76 @@
+"""Eligibility from the policies that an API key of scope admin has put into the relay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from quorumkey_relay.eligibility.bindings import Bindings
+from quorumkey_relay.eligibility.policy import Policies, PolicyError, groups_of, read_policy
+from quorumkey_relay.usecases.jit.ports import SourceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from quorumkey_relay.domain.jit.entitlement import ActivationType, EntitlementId, Listing
+    from quorumkey_relay.domain.jit.policy import StoredPolicy
+
+
+class PolicyStore(Protocol):
+    """What the source needs of the store."""
+
+    def policies(self, integrator_id: str) -> Mapping[str, StoredPolicy]:
+        """Return the policies that were handed to the relay, by project; the newest state."""
+        ...
+
+
+class StoredPolicySource:
+    """Each policy is read once for every edition of it."""
+
+    def __init__(self, store: PolicyStore, integrator_id: str) -> None:
+        """Answer from one integrator's policies."""
+        self._store = store
+        self._integrator_id = integrator_id
+        self._read: dict[str, tuple[StoredPolicy, Policies]] = {}
+
+    async def projects(self, person: str) -> tuple[str, ...]:
+        """Return the projects in which a person may activate something, sorted."""
+        stored = self._store.policies(self._integrator_id)
+        found = (one for one in stored if self._policies(one).projects(person))
+        return tuple(sorted(found))
+
+    async def listing(self, person: str, project: str) -> Listing:
+        """Return what a person may activate in a project, and has for a while."""
+        return self._policies(project).listing(person, project)
+
+    async def is_eligible(
+        self, person: str, entitlement: EntitlementId, activation_type: ActivationType
+    ) -> bool:
+        """Say whether a binding lets a person activate this, alone or with peers."""
+        policies = self._policies(entitlement.project)
+        return policies.is_eligible(person, entitlement, activation_type)
+
+    async def holders(self, entitlement: EntitlementId) -> frozenset[str]:
+        """Return who may activate this with peers."""
+        return self._policies(entitlement.project).holders(entitlement)
+
+    def _policies(self, project: str) -> Policies:
+        """Return the newest edition; raises `SourceUnavailable` where it cannot be read."""
+        stored = self._store.policies(self._integrator_id).get(project)
+        if stored is None:
+            self._read.pop(project, None)
+            return _NO_POLICIES
+        known = self._read.get(project)
+        if known is not None and known[0] is stored:
+            return known[1]
+        try:
+            policy = read_policy(stored.document)
+            policies = Policies(
+                {project: Bindings(project, policy.bindings)}, groups_of(policy.groups)
+            )
+        except PolicyError as error:
+            raise SourceUnavailable(f"The policy of {project!a}: {error}") from None
+        self._read[project] = stored, policies
+        return policies
+
+
+_NO_POLICIES = Policies({}, {})
