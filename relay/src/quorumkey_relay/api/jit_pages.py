@@ -41,6 +41,7 @@ PAGE_HEADERS: Final[Headers] = (
 )
 
 _HTML: Final = "text/html"
+_SERVER_ERROR: Final = 500
 _FOLDER: Final = files("quorumkey_relay.web") / "jit"
 
 
@@ -112,12 +113,14 @@ def _cookies(answer: SignInAnswerPort) -> Headers:
 
 def _elsewhere(answer: SignInAnswerPort) -> Answer:
     """Return where a browser goes next, or a page that says why it goes nowhere."""
+    more = (*PAGE_HEADERS, *_cookies(answer))
     if answer.location is not None:
-        location = (b"location", answer.location.encode("latin-1"))
-        gone = nothing(location, *PAGE_HEADERS, *_cookies(answer))
-        return Answer(ELSEWHERE, b"", gone.headers)
-    shown = page(_refused_page(answer.message), b"text/html; charset=utf-8", *PAGE_HEADERS)
-    return Answer(403, shown.body, (*shown.headers, *_cookies(answer)), "unauthorized")
+        gone = nothing((b"location", answer.location.encode("latin-1")), *more)
+        return Answer(answer.status, b"", gone.headers)
+    shown = page(_refused_page(answer.message), f"{_HTML}; charset=utf-8".encode(), *more)
+    # Whoever guesses at sign-ins of others is counted as whoever guesses at tokens.
+    code = "backend_failed" if answer.status >= _SERVER_ERROR else "unauthorized"
+    return Answer(answer.status, shown.body, shown.headers, code)
 
 
 def _refused_page(message: str) -> bytes:

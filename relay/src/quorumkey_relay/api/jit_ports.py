@@ -117,6 +117,11 @@ class SignInAnswerPort(Protocol):
     """What a browser that signs in or out is answered: it goes elsewhere, or is told why not."""
 
     @property
+    def status(self) -> int:
+        """The status of the answer."""
+        ...
+
+    @property
     def location(self) -> str | None:
         """Where the browser goes."""
         ...
