@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quorumkey_relay.config_conflicts import is_loopback
 from quorumkey_relay.identity.files import UnsafeFileError, read_private
+from quorumkey_relay.identity.identity_problems import identity_problems
 from quorumkey_relay.jit_settings import JitSettings, PostgresqlExecutor, WebhookExecutor
 from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.yaml_file import read_file
@@ -42,10 +43,7 @@ def read_jit_file(path: Path) -> JitSettings:
 
 
 def _problems(settings: JitSettings) -> Iterator[str]:
-    if settings.identity.oidc is None and settings.identity.proxy is None:
-        yield "identity must have oidc, proxy or both."
-    elif settings.identity.oidc is not None and not settings.identity.oidc.audiences:
-        yield "identity.oidc.audiences must name at least one client id."
+    yield from identity_problems(settings.identity)
     eligibility = settings.eligibility
     sources = (eligibility.file is not None, eligibility.api, eligibility.google is not None)
     if sum(sources) != 1:

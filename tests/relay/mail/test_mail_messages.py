@@ -217,6 +217,13 @@ def test_window_from_the_approval() -> None:
     assert "Start: when it is approved\nEnd: 60 minutes later\n" in text
 
 
+def test_c35_a_request_expires_with_the_time_it_is_for() -> None:
+    """A request for less time than there is to decide expires when that time is over."""
+    request = msgspec.structs.replace(REQUEST, duration_seconds=600)
+
+    assert "expires on Fri, 15 Jan 2027 08:10:00 GMT.\n" in plain(requested(request))
+
+
 def test_device_requests_say_where_they_are_decided() -> None:
     """Where devices decide, the mail says so."""
     sentence = "The decision is made, and signed, on one of your devices."

@@ -84,7 +84,7 @@ class LetterWriter:
                 "rows": _rows(request, start, end),
                 "url": url,
                 "by_device": request.approval == "device",
-                "expires": self._date(request.expires_at),
+                "expires": self._date(request.decide_by),
                 "role": _line(request.entitlement.role),
             },
         )

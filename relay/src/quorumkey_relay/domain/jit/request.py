@@ -70,6 +70,11 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
         return self.start + self.duration_seconds
 
     @property
+    def decide_by(self) -> int:
+        """Return when it can no longer be decided: an approval after its end would give nothing."""
+        return min(self.expires_at, self.end) if self.window_from == "request" else self.expires_at
+
+    @property
     def is_open(self) -> bool:
         """Say whether something can still come of it, as far as that is written down."""
         return (
