@@ -59,7 +59,7 @@ class Bindings:
 
     def __init__(self, project: str, bindings: Iterable[Binding]) -> None:
         """Read every condition; what cannot be read makes nobody eligible."""
-        self._project = project
+        self.project = project
         self._says: dict[str, _Says] = {}
         self._holders: dict[EntitlementId, list[Sequence[str]]] = {}
         for binding in bindings:
@@ -140,15 +140,15 @@ class Bindings:
     def _add_temporary(self, binding: Binding, condition: Expression) -> None:
         window = read_temporary(condition.title, condition.expression)
         if window is not None:
-            found = EntitlementId(self._project, binding.role, window.resource_condition)
+            found = EntitlementId(self.project, binding.role, window.resource_condition)
             for says in self._named(binding.members):
                 says.temporary.append(TemporaryAccess(found, window.start, window.end))
 
     def _id(self, role: str, condition: str) -> EntitlementId:
         """Return an id that can be written out and read again; raises `EntitlementError`."""
-        found = EntitlementId(self._project, role, condition)
+        found = EntitlementId(self.project, role, condition)
         if not condition and ":" not in role and role.strip():  # nearly all of them
-            if len(self._project) + len(role) < MAX_ENTITLEMENT_ID_CHARS:
+            if len(self.project) + len(role) < MAX_ENTITLEMENT_ID_CHARS:
                 return found
         elif EntitlementId.parse(str(found)) == found:
             return found

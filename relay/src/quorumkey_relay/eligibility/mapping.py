@@ -25,7 +25,7 @@ _KNOWN: Final = "; a mapping knows user.email"
 _TEXTS: Final = (cel.Type.STRING, cel.Type.DYN)
 
 
-class MappingError(Exception):
+class MappingError(ValueError):
     """A mapping cannot be used, or gives somebody no name; the message is a sentence."""
 
 
