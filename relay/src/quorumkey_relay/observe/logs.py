@@ -40,6 +40,7 @@ call_id: Final[ContextVar[str | None]] = ContextVar("call_id", default=None)
 
 _MAX_FRAMES: Final = 30
 _MAX_TEMPLATE_CHARS: Final = 200
+_MAX_REASON_CHARS: Final = 100
 
 
 def _shape(pattern: str) -> Callable[[object], bool]:
@@ -69,6 +70,21 @@ def _places(value: object) -> bool:
     return isinstance(value, list) and all(_place(item) for item in cast("list[object]", value))
 
 
+def _people(value: object) -> bool:
+    """Accept a list of e-mail addresses."""
+    return isinstance(value, list) and all(_email(item) for item in cast("list[object]", value))
+
+
+def _names(value: object) -> bool:
+    """Accept a list of names, such as those of roles."""
+    return isinstance(value, list) and all(_name(item) for item in cast("list[object]", value))
+
+
+def _reason_given(value: object) -> bool:
+    """Accept what a person has given as the reason for wanting a role: one line, and short."""
+    return isinstance(value, str) and len(value) < _MAX_REASON_CHARS and value.isprintable()
+
+
 def _foreign_template(value: object) -> bool:
     """Accept what `_Bridge` wraps: templates of other libraries' records."""
     return isinstance(value, _Template)
@@ -87,11 +103,14 @@ _place: Final = _shape(r"[\w./<>-]{1,200}:[0-9]{1,6}:[\w<>]{1,100}")
 _address: Final = _shape(r"[0-9A-Fa-f.:/]{2,50}")
 _origin: Final = _shape(r"https?://[0-9A-Za-z.:\[\]-]{1,260}")
 _version: Final = _shape(r"[0-9A-Za-z.+-]{1,40}")
+_email: Final = _shape(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,255}")
+_name: Final = _shape(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
+_time: Final = _shape(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 #: Every field that a log line may have, and what its value must look like.
 FIELDS: Final[dict[str, Callable[[object], bool]]] = {
     # written by this module
-    "event": _word,
+    "event": _shape(r"[a-z][A-Za-z0-9_.:-]{0,63}"),
     "level": _word,
     "timestamp": _shape(r"[0-9T:.Z-]{20,27}"),
     "call_id": _shape(r"[0-9a-f]{24}"),
@@ -126,6 +145,20 @@ FIELDS: Final[dict[str, Callable[[object], bool]]] = {
     "count": _number,
     "attempt": _number,
     "seconds": _number,
+    # who did what about roles (docs/jit-access.md); there is no other place for people's reasons
+    "user": _email,
+    "beneficiary": _email,
+    "reviewers": _people,
+    "device_id": _name,
+    "access_levels": _names,
+    "access_request": _shape(r"mpa-[A-Za-z0-9+/]{16}"),
+    "activation_id": _uuid,
+    "project": _name,
+    "role": _name,
+    "roles": _names,
+    "justification": _reason_given,
+    "start": _time,
+    "end": _time,
     # the process
     "host": _shape(r"[0-9A-Za-z.:-]{1,253}"),
     "port": _number,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Decision, Kind, PublicKey, admits, media_type, verify_statement
 from quorumkey_relay.domain import lifecycle
+from quorumkey_relay.domain.jit.request import FORBIDDEN
 from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
@@ -26,15 +27,18 @@ if TYPE_CHECKING:
     from quorumkey.protocol import Envelope, Verified
     from quorumkey_relay.clock import Clock
     from quorumkey_relay.delivery.plan import DeliveryPlan
+    from quorumkey_relay.domain.jit.request import AccessRequest
     from quorumkey_relay.domain.model import Choice, State, Terms
     from quorumkey_relay.domain.protection import Protection
     from quorumkey_relay.identity.principals import Device
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.records import Stored
+    from quorumkey_relay.usecases.jit.votes import RoleVotes
     from quorumkey_relay.usecases.ports import Limiter, Policy
 
 MAX_CONFLICT_RETRIES: Final = 8
+ROLE_PROFILE: Final = "jit_access"
 
 NOT_A_DECISION = Refusal(
     "invalid_request", f"envelope.payloadType: {media_type(Kind.DECISION)} is expected."
@@ -45,7 +49,11 @@ OTHER_DEVICE = Refusal("invalid_request", "envelope: device is not the key that 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRequest:
-    """Judges a decision envelope and counts it."""
+    """Judges a decision envelope and counts it.
+
+    ``role_votes`` judges votes on requests for roles; None where the relay serves none, and then no
+    approval of one counts.
+    """
 
     store: Store
     clock: Clock
@@ -55,6 +63,7 @@ class AnswerRequest:
     decided: Callable[[str], None]
     plan: DeliveryPlan
     take_back: TakeBack
+    role_votes: RoleVotes | None = None
 
     async def __call__(self, *, request_id: str, envelope: Envelope) -> DecisionView | Refusal:
         """Return how the request stands after the decision, or why it was not counted.
@@ -86,13 +95,34 @@ class AnswerRequest:
             return OTHER_DEVICE
         if said.request_digest != stored.terms.digest:
             return OTHER_REQUEST
+        return await self._count(stored, verified, now)  # (5) to (10)
+
+    async def _count(
+        self, stored: Stored, verified: Verified[Decision], now: int
+    ) -> DecisionView | Refusal:
+        request_id = stored.terms.request_id
+        refused = await self._may_not_vote(stored, verified.statement, now)
+        if refused is not None:
+            return refused
         for _ in range(MAX_CONFLICT_RETRIES):
+            role = None
+            if self.role_votes is not None and stored.terms.profile == ROLE_PROFILE:
+                role = await self.role_votes.request(stored)
+                stored = await self.store.load(request_id) or stored
             try:
-                return await self._judge(stored, verified, now)  # (5) to (10)
+                return await self._judge(stored, verified, role, now)
             except Conflict:
                 stored = await self.store.load(request_id) or stored
         message = f"request {request_id} keeps changing"
         raise StoreUnavailable(message)
+
+    async def _may_not_vote(self, stored: Stored, said: Decision, now: int) -> Refusal | None:
+        """Refuse an approval of a role by somebody who is not eligible, or for such a one."""
+        if stored.terms.profile != ROLE_PROFILE:
+            return None
+        if self.role_votes is None:
+            return FORBIDDEN if said.decision == "approve" else None
+        return await self.role_votes.refused(stored, said.device, said.decision, now)
 
     def _verify(self, envelope: Envelope) -> Verified[Decision]:
         # The request document holds the same key: fingerprint and key were checked when it was
@@ -115,7 +145,7 @@ class AnswerRequest:
             raise
 
     async def _judge(
-        self, stored: Stored, verified: Verified[Decision], now: int
+        self, stored: Stored, verified: Verified[Decision], role: AccessRequest | None, now: int
     ) -> DecisionView | Refusal:
         terms, state = stored.terms, stored.state
         said = verified.statement
@@ -148,6 +178,8 @@ class AnswerRequest:
             state, writes = advance(
                 stored, outcome.events, now=now, mint=self.mint, evidence=evidence, plan=self.plan
             )
+            if self.role_votes is not None and role is not None:
+                writes += self.role_votes.follow(role, stored, outcome.events, state, now)
             await self.store.commit((*writes, *counter(device, verified)))
         if outcome.refusal is not None:
             return outcome.refusal

@@ -14,6 +14,7 @@ from quorumkey_relay.delivery.egress_url import EgressRefused, host_of
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.store.records import EventRecord, Webhook
 from quorumkey_relay.store.writes import AppendEvent, DeleteWebhook, PutWebhook
+from quorumkey_relay.usecases.jit.events import JIT_EVENTS
 from quorumkey_relay.usecases.protection.audit import AUDIT_EVENTS
 from quorumkey_relay.usecases.read import BAD_CURSOR, is_request_id
 from quorumkey_relay.usecases.render import encode
@@ -45,6 +46,7 @@ EVENT_TYPES: Final = (
     "device.assurance_changed",
     DISABLED_EVENT,
     *AUDIT_EVENTS,
+    *JIT_EVENTS,
 )
 ALL_EVENTS: Final = "*"
 

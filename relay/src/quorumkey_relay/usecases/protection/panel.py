@@ -50,12 +50,12 @@ def panel(
                 for device in chosen
             ),
         )
-        for person, chosen in _newest(devices.items())
+        for person, chosen in newest_of_each(devices.items())
     )
 
 
 def group_name(person: str) -> str:
-    """Return the name of an administrator's group: their id, shortened where it is too long.
+    """Return the name of a person's group: their id, shortened where it is too long.
 
     Names of groups are unique: an id that could be a shortened one is made like it.
     """
@@ -66,10 +66,10 @@ def group_name(person: str) -> str:
     return f"{start}{_SHORTENED}{digest}"
 
 
-def _newest(
+def newest_of_each(
     devices: Iterable[tuple[str, Sequence[Device]]],
 ) -> list[tuple[str, list[Device]]]:
-    """Return each administrator's devices, the newest first and evenly, as many as may be named."""
+    """Return each person's devices, the newest first and evenly, as many as may be named."""
     queues = [(person, list(reversed(found))) for person, found in devices]
     chosen: list[tuple[str, list[Device]]] = [(person, []) for person, _ in queues]
     left = limits.MAX_APPROVERS
