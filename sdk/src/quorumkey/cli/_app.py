@@ -12,6 +12,8 @@ from quorumkey.cli import (
     _device,
     _device_push,
     _device_requests,
+    _jit,
+    _jit_decide,
     _mpa,
     _reads,
     _request,
@@ -55,6 +57,14 @@ def build() -> typer.Typer:
         _described(_mpa.app),
         name="mpa",
         help="Calls of protected methods that wait for approval: list, show, answer.",
+    )
+    jit = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    for part in (_jit.app, _jit_decide.app):
+        jit.add_typer(_described(part))
+    app.add_typer(
+        jit,
+        name="jit",
+        help="Just-in-time access: see, activate, ask for, review and end roles.",
     )
     app.add_typer(
         webhook,

@@ -187,6 +187,11 @@ class Call(Generic[T_co]):
         outgoing = replace(self.outgoing, headers=(*self.outgoing.headers, *headers))
         return replace(self, outgoing=outgoing)
 
+    def with_query(self, *query: tuple[str, str]) -> Call[T_co]:
+        """The same call with more query parameters."""
+        outgoing = replace(self.outgoing, query=(*self.outgoing.query, *query))
+        return replace(self, outgoing=outgoing)
+
 
 def exchange(call: Call[T], retry: RetryPolicy) -> Flow[T]:
     """Make a call, repeating it where that is safe.
@@ -230,7 +235,7 @@ def _result(call: Call[T], answer: Answer) -> T:
 
 def _may_pass(error: ApiError, *, lost_before: bool) -> bool:
     if error.status in _TRANSIENT:
-        return True
+        return error.code != "not_configured"
     # The first call, whose answer was lost, may still be running under this key (PROTOCOL §5).
     return lost_before and error.code == "idempotency_conflict"
 
@@ -248,14 +253,15 @@ def nothing_of(_answer: Answer) -> None:
 
 
 def error_of(answer: Answer) -> ApiError:
-    """Read an error answer (PROTOCOL §9), one of the Connect service, or what a proxy wrote."""
+    """Read an error answer (PROTOCOL §15): the relay's, one of its dialects', or a proxy's."""
     code, message, details = "", f"The relay answered with status {answer.status}.", None
     status = answer.status
     try:
         fields = json_of(answer)
         connect = answer.headers.get(_CONNECT_CODE_HEADER)
         if connect is None:
-            error = fields.child("error")
+            # The calls of just-in-time access have the error's members at the top.
+            error = fields.child("error") if fields.has("error") else fields
             code, message = error.text("code"), error.text("message")
             value = error.raw("details") if error.has("details") else None
             details = value if isinstance(value, dict) else None
