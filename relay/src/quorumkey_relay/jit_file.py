@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quorumkey_relay.config_conflicts import is_loopback
+from quorumkey_relay.eligibility.mapping import AddressMapping, MappingError
 from quorumkey_relay.identity.files import UnsafeFileError, read_private
 from quorumkey_relay.identity.identity_problems import identity_problems
 from quorumkey_relay.jit_settings import JitSettings, PostgresqlExecutor, WebhookExecutor
@@ -52,6 +53,7 @@ def _problems(settings: JitSettings) -> Iterator[str]:
     yield from _of_executors(settings.executors)
     if settings.notification.mail is not None:
         yield from _of_mail(settings.notification.mail)
+    yield from _of_mappings(settings)
     yield from _of_files(settings)
 
 
@@ -97,6 +99,22 @@ def _of_mail(mail: MailSettings) -> Iterator[str]:
         ZoneInfo(mail.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield f"{path}.time_zone must be a time zone such as Europe/Berlin."
+
+
+def _of_mappings(settings: JitSettings) -> Iterator[str]:
+    mappings = [
+        (f"executors[{index}].user_mapping", executor.user_mapping)
+        for index, executor in enumerate(settings.executors)
+        if isinstance(executor, PostgresqlExecutor)
+    ]
+    if settings.notification.mail is not None:
+        expression = settings.notification.mail.address_mapping
+        mappings.append(("notification.mail.address_mapping", expression))
+    for path, expression in mappings:
+        try:
+            AddressMapping(expression)
+        except MappingError as error:
+            yield f"{path}: {error}"
 
 
 def _of_files(settings: JitSettings) -> Iterator[str]:

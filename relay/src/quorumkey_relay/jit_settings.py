@@ -57,7 +57,7 @@ class IdentitySettings(_Part, frozen=True, kw_only=True):
 class GoogleSource(_Part, frozen=True, kw_only=True):
     """Eligibility from Google Cloud: ``scope`` is an organization, folder or project.
 
-    ``customer_id`` lets ``asset_inventory`` look up groups. The urls are for tests.
+    The urls are Google's but in tests.
     """
 
     scope: Text

@@ -15,6 +15,7 @@ from quorumkey_relay.cli import (
     attestation,
     devices,
     integrators,
+    jit,
     keys,
     pairings,
     protection,
@@ -183,6 +184,7 @@ for part in (
     webhooks.app,
     admins.app,
     protection.app,
+    jit.app,
 ):
     app.add_typer(part)
 

@@ -39,6 +39,7 @@ COMMAND_OPTIONS: Final = frozenset(
         "control_port",
         "dir",
         "dry_run",
+        "env_file",
         "exclude_api_keys",
         "execution_expiry",
         "expires_in",
