@@ -52,7 +52,7 @@ async def outdated(call: Call[None, None]) -> Result:
 
 async def policy(call: Call[Person, None]) -> Result:
     """``GET /jit/api/policy``."""
-    return await _cases(call).policy(call.principal)
+    return _cases(call).policy(call.principal)
 
 
 async def projects(call: Call[Person, None]) -> Result:
@@ -127,7 +127,7 @@ async def revoke(call: Call[Person, None]) -> Result:
 
 async def jwks(call: Call[None, None]) -> Result:
     """``GET /.well-known/jwks.json``."""
-    return await _cases(call).jwks()
+    return _cases(call).jwks()
 
 
 async def alive(_call: Call[None, None]) -> Result:
@@ -151,15 +151,13 @@ async def ready(call: Call[None, None]) -> Result:
 
 async def put_policy(call: Call[Integrator, bytes]) -> Result:
     """``PUT /v1/jit/policies/{project}``."""
-    return await _cases(call).put_policy(
-        integrator=call.principal, project=call.path_id, document=call.body
-    )
+    return await _cases(call).policies.put(call.principal, call.path_id, call.body)
 
 
 async def list_policies(call: Call[Integrator, None]) -> Result:
     """``GET /v1/jit/policies``."""
-    return await _cases(call).list_policies(
-        integrator_id=call.principal.id,
+    return await _cases(call).policies.list(
+        call.principal,
         limit=call.number("limit", DEFAULT_LIST_LIMIT),
         cursor=call.text("cursor"),
     )
@@ -167,9 +165,9 @@ async def list_policies(call: Call[Integrator, None]) -> Result:
 
 async def read_policy(call: Call[Integrator, None]) -> Result:
     """``GET /v1/jit/policies/{project}``."""
-    return await _cases(call).read_policy(integrator_id=call.principal.id, project=call.path_id)
+    return await _cases(call).policies.read(call.principal, call.path_id)
 
 
 async def remove_policy(call: Call[Integrator, None]) -> Result:
     """``DELETE /v1/jit/policies/{project}``."""
-    return await _cases(call).remove_policy(integrator_id=call.principal.id, project=call.path_id)
+    return await _cases(call).policies.remove(call.principal, call.path_id)

@@ -15,10 +15,39 @@ if TYPE_CHECKING:
     from quorumkey_relay.usecases.views import Page
 
 
+class RolePoliciesPort(Protocol):
+    """What is done with policies that an integrator hands in."""
+
+    async def put(
+        self, integrator: Integrator, project: str, document: bytes
+    ) -> views.RolePolicyView | Refusal:
+        """Take the IAM policy of a project in."""
+        ...
+
+    async def list(
+        self, integrator: Integrator, *, limit: int, cursor: str | None
+    ) -> Page[views.RolePolicyView] | Refusal:
+        """List what policies there are."""
+        ...
+
+    async def read(self, integrator: Integrator, project: str) -> bytes | Refusal:
+        """Return a policy as it was handed in."""
+        ...
+
+    async def remove(self, integrator: Integrator, project: str) -> Refusal | None:
+        """Forget the policy of a project."""
+        ...
+
+
 class JitCasesPort(Protocol):
     """The tasks of just-in-time access; all may raise ProtocolError and StoreUnavailable."""
 
-    async def policy(self, person: Person) -> views.PolicyView | Refusal:
+    @property
+    def policies(self) -> RolePoliciesPort:
+        """The policies that are handed in."""
+        ...
+
+    def policy(self, person: Person) -> views.PolicyView:
         """Say who is signed in, and the rules that a page has to know."""
         ...
 
@@ -79,37 +108,15 @@ class JitCasesPort(Protocol):
     async def active(
         self, person: Person, *, limit: int, cursor: str | None
     ) -> Page[views.ActivationView] | Refusal:
-        """List access that is in force, of a person or approved by them, newest first."""
+        """List access that a person has, is about to have, or had, newest first."""
         ...
 
     async def revoke(self, person: Person, activation_id: str) -> views.ActivationView | Refusal:
         """End access before its time."""
         ...
 
-    async def jwks(self) -> bytes:
+    def jwks(self) -> bytes:
         """Return the keys of the tokens in links, as a JWK set (RFC 7517)."""
-        ...
-
-    async def put_policy(
-        self, *, integrator: Integrator, project: str, document: bytes
-    ) -> views.RolePolicyView | Refusal:
-        """Take the IAM policy of a project in."""
-        ...
-
-    async def list_policies(
-        self, *, integrator_id: str, limit: int, cursor: str | None
-    ) -> Page[views.RolePolicyView] | Refusal:
-        """List the policies that were handed in."""
-        ...
-
-    async def read_policy(
-        self, *, integrator_id: str, project: str
-    ) -> views.RolePolicyView | Refusal:
-        """Read a policy that was handed in."""
-        ...
-
-    async def remove_policy(self, *, integrator_id: str, project: str) -> Refusal | None:
-        """Forget the policy of a project."""
         ...
 
 

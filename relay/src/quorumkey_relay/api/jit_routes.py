@@ -142,7 +142,13 @@ PEOPLE_ROUTES: Final[tuple[Endpoint[Any, Any], ...]] = (
         jit.approve,
         views.AccessRequestView,
         query=(queries.ACTIVATION,),
-        errors=("failed_precondition", "request_completed", "not_configured"),
+        errors=(
+            "requester_cannot_approve",
+            "failed_precondition",
+            "already_decided",
+            "request_completed",
+            "not_configured",
+        ),
     ),
     _row(
         "POST",
@@ -151,7 +157,7 @@ PEOPLE_ROUTES: Final[tuple[Endpoint[Any, Any], ...]] = (
         jit.deny,
         views.AccessRequestView,
         query=(queries.ACTIVATION,),
-        errors=("failed_precondition", "request_completed"),
+        errors=("failed_precondition", "already_decided", "request_completed"),
     ),
     _row(
         "POST",
@@ -173,7 +179,7 @@ PEOPLE_ROUTES: Final[tuple[Endpoint[Any, Any], ...]] = (
     _row(
         "GET",
         f"{API_PATH}/activations",
-        "List access that is in force: yours, and what you approved.",
+        "List the access that you have, are about to have, or had, newest first.",
         jit.list_active,
         Page[views.ActivationView],
         query=_LIST,
@@ -210,15 +216,17 @@ POLICY_ROUTES: Final[tuple[Endpoint[Any, Any], ...]] = (
         handle=jit.list_policies,
         answer=Page[views.RolePolicyView],
         query=_LIST,
+        errors=("not_found", "failed_precondition"),
     ),
     Endpoint(
         method="GET",
         path=_POLICY,
-        summary="Read what is known of a policy that was handed in.",
+        summary="Read a policy as it was handed in.",
         auth=ADMIN_KEY,
         body=NO_BODY,
         handle=jit.read_policy,
-        answer=views.RolePolicyView,
+        answer=RolePolicyDocument,
+        errors=("failed_precondition",),
     ),
     Endpoint(
         method="DELETE",
@@ -228,6 +236,7 @@ POLICY_ROUTES: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NO_BODY,
         handle=jit.remove_policy,
         success=NO_CONTENT,
+        errors=("failed_precondition",),
     ),
 )
 

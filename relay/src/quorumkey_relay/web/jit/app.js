@@ -53,24 +53,29 @@ function showPerson() {
 
 // ------------------------------------------------------------------ active access
 
-function activeCard(item) {
-  const isMine = item.beneficiary.email === policy.signedInUser.email;
+// The button that ends access before its time; next is done when it has ended.
+function endButton(item, next) {
+  if (item.status !== "ACTIVE") return null;
   const end = async () => {
     if (!confirm(`End ${item.name} on ${item.projectId} now?`)) return;
     const after = await call("POST", `api/activations/${item.activationId}/revoke`);
     say(after.status === "REVOKED" ? "The access has ended." : "The access is being taken back.", "good");
-    await refresh();
+    await next();
   };
+  return element("button", { type: "button", class: "danger", onclick: doing(end) }, "End now");
+}
+
+function activeCard(item) {
+  const isMine = item.beneficiary.email === policy.signedInUser.email;
   return element("div", { class: "card", "data-activation": item.activationId },
     element("div", { class: "what" },
-      role(item), badge(item.status),
+      role(item, item.status),
       element("div", {}, item.projectId, isMine ? "" : `, for ${item.beneficiary.email}`),
       element("div", {}, "until ", moment(item.endTime), ` (${left(item.endTime)})`),
       element("div", { class: "quiet" }, item.justification,
         item.approvers.length ? `; approved by ${names(item.approvers)}` : ""),
       item.executor ? element("div", { class: "quiet" }, item.executor) : null),
-    item.status === "ACTIVE"
-      ? element("button", { type: "button", class: "danger", onclick: doing(end) }, "End now") : null);
+    endButton(item, refresh));
 }
 
 // ------------------------------------------------------------------ requests
@@ -79,7 +84,7 @@ function requestCard(request, verb) {
   const item = request.entitlements[0];
   return element("div", { class: "card" },
     element("div", { class: "what" },
-      role(item), badge(item.status),
+      role(item, item.status),
       element("div", {}, item.projectId,
         request.isBeneficiary ? `, asked of ${names(request.reviewers)}` : `, for ${request.beneficiary.email}`),
       element("div", { class: "quiet" }, request.justification)),
@@ -92,6 +97,8 @@ function showList(name, items, nothing) {
   fill(place, items.length ? items : element("p", { class: "quiet" }, nothing));
 }
 
+const OPEN = ["GRANTING", "ACTIVE", "REVOKING"];
+
 let shown = "";
 
 // Read the lists, and show them where something has changed.
@@ -102,11 +109,12 @@ async function refresh() {
     call("GET", "api/activation-requests?role=beneficiary&limit=20"),
   ]);
   const minute = Math.floor(Date.now() / 60000);
-  const now = JSON.stringify([minute, active.data, reviews.data, requests.data]);
+  const open = active.data.filter((item) => OPEN.includes(item.status));
+  const now = JSON.stringify([minute, open, reviews.data, requests.data]);
   if (now === shown) return true;
   shown = now;
   const waiting = reviews.data.filter((item) => item.entitlements[0].status === "ACTIVATION_PENDING");
-  showList("active", active.data.map(activeCard), "You have no active access.");
+  showList("active", open.map(activeCard), "You have no active access.");
   showList("reviews", waiting.map((item) => requestCard(item, "Review")), "");
   showList("requests", requests.data.map((item) => requestCard(item, "Open")), "");
   await showRoles();
@@ -120,8 +128,11 @@ let rolesShown = "";
 
 function roleCard(item, project) {
   const isActive = item.status === "ACTIVE";
-  const state = isActive ? [badge("ACTIVE"), item.validUntil
-    ? element("div", { class: "quiet" }, "until ", moment(item.validUntil)) : null] : null;
+  const what = [
+    role(item, isActive ? "ACTIVE" : null),
+    isActive && item.validUntil
+      ? element("div", { class: "quiet" }, "until ", moment(item.validUntil)) : null,
+  ];
   if (item.activationType === "JIT") {
     const choose = (event) => {
       if (event.target.checked) chosen.add(item.id);
@@ -131,18 +142,16 @@ function roleCard(item, project) {
     const box = element("input", {
       type: "checkbox", value: item.id, checked: chosen.has(item.id), onchange: choose,
     });
-    return element("div", { class: "card" }, element("label", { class: "what" }, box,
-      element("span", {}, role(item), state,
-        element("div", { class: "quiet" }, "You activate it yourself, with a reason."))));
+    return element("label", { class: "card" }, box, element("span", { class: "what" }, what));
   }
   const ask = () => openDialog({ policy, project, items: [item], done: (request) => {
     location.assign(linkTo(request));
   } });
   return element("div", { class: "card" },
-    element("div", { class: "what" }, role(item), state,
-      element("div", { class: "quiet" }, "A peer has to approve it.")),
-    element("button", { type: "button", onclick: ask, "aria-label": `Ask peers for ${item.name}` },
-      "Ask peers…"));
+    element("div", { class: "what" }, what),
+    element("button", {
+      type: "button", class: "plain", onclick: ask, "aria-label": `Ask peers for ${item.name}`,
+    }, "Ask peers…"));
 }
 
 function showGo() {
@@ -176,14 +185,22 @@ async function showRoles() {
   for (const id of chosen) if (!items.some((item) => item.id === id)) chosen.delete(id);
   fill(byId("warnings"), found.warnings.map((text) => element("p", { class: "notice" }, text)));
   const alone = items.filter((item) => item.activationType === "JIT");
-  const go = element("p", { class: "row" },
-    element("button", { type: "button", id: "roles-go", onclick: () => openDialog({
-      policy, project, items: items.filter((item) => chosen.has(item.id)), done: activated,
-    }) }, "Activate…"),
-    element("span", { id: "roles-rule", class: "bad" }));
+  const withPeers = items.filter((item) => item.activationType !== "JIT");
+  const activate = () => openDialog({
+    policy, project, items: items.filter((item) => chosen.has(item.id)), done: activated,
+  });
   fill(byId("roles"),
-    alone.map((item) => roleCard(item, project)), alone.length ? go : null,
-    items.filter((item) => item.activationType !== "JIT").map((item) => roleCard(item, project)),
+    alone.length ? [
+      element("h3", {}, "On your own, with a reason"),
+      alone.map((item) => roleCard(item, project)),
+      element("p", { class: "row" },
+        element("button", { type: "button", id: "roles-go", onclick: activate }, "Activate…"),
+        element("span", { id: "roles-rule", class: "bad" })),
+    ] : null,
+    withPeers.length ? [
+      element("h3", {}, "With the approval of a peer"),
+      withPeers.map((item) => roleCard(item, project)),
+    ] : null,
     items.length ? null : element("p", { class: "quiet" }, "There is nothing here that you may activate."));
   showGo();
 }
@@ -232,15 +249,16 @@ function howItStands(request, status) {
   }[status] ?? "";
 }
 
-function decisions(request, status, token) {
+function decisions(request, item, token, read) {
+  const { status } = item;
   const open = status === "ACTIVATION_PENDING";
   const own = (request.approvals ?? []).some((person) => person.email === policy.signedInUser.email);
   const act = (path, said) => doing(async () => {
     const after = await call("POST", `api/activation-request${path}?${new URLSearchParams({ activation: token })}`);
     say(said, "good");
-    showRequest(after, token);
+    showRequest(after, token, read);
   });
-  const buttons = [];
+  const buttons = [endButton(item, read)];
   if (open && request.isReviewer && request.approval === "click") {
     if (!own) buttons.push(element("button", { type: "button", onclick: act("", "You approved the request.") }, "Approve"));
     buttons.push(element("button", { type: "button", class: "danger", onclick: act("/deny", "You denied the request.") }, "Deny"));
@@ -248,10 +266,10 @@ function decisions(request, status, token) {
   if (open && request.isBeneficiary) {
     buttons.push(element("button", { type: "button", class: "danger", onclick: act("/withdraw", "You took the request back.") }, "Withdraw"));
   }
-  return buttons.length ? element("p", { class: "row" }, buttons) : null;
+  return element("p", { class: "row" }, buttons);
 }
 
-function showRequest(request, token) {
+function showRequest(request, token, read) {
   const item = request.entitlements[0];
   const approvals = request.approvals ?? [];
   const who = request.isBeneficiary ? "You ask" : `${request.beneficiary.email} asks`;
@@ -272,7 +290,7 @@ function showRequest(request, token) {
       ["Expires", request.expiryTime && item.status === "ACTIVATION_PENDING" ? moment(request.expiryTime) : null],
       ["Request on devices", request.requestId ? element("code", {}, request.requestId) : null],
     ]),
-    decisions(request, item.status, token),
+    decisions(request, item, token, read),
     element("p", {}, element("a", { href: "./" }, "All your access")));
 }
 
@@ -282,7 +300,7 @@ async function showReview(token) {
   const read = async () => {
     const request = await call("GET", path);
     const now = JSON.stringify(request);
-    if (now !== before) showRequest(request, token);
+    if (now !== before) showRequest(request, token, read);
     before = now;
     return isMoving(request.entitlements[0].status);
   };

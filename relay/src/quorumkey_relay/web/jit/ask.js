@@ -74,6 +74,7 @@ export function openDialog(wanted) {
   byId("ask-peers-rule").textContent = "";
   fill(byId("ask-peers-list"));
   fill(byId("ask-roles"), items.map((item) => element("li", {}, role(item), ` on ${item.id.split(":")[0]}`)));
+  byId("reason").value = "";
   byId("reason-hint").textContent = policy.justificationHint;
   byId("minutes").max = policy.maxActivationTimeout;
   byId("minutes").value = policy.defaultActivationTimeout;

@@ -11,13 +11,17 @@ export function element(name, attributes = {}, ...children) {
     else if (value === true) made.setAttribute(key, "");
     else if (value !== false && value !== undefined) made.setAttribute(key, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  made.append(...present(children));
   return made;
 }
 
+// Show these, and nothing else, in an element; lists may stand in lists.
 export function fill(target, ...children) {
-  target.replaceChildren(...children.flat().filter((child) => child !== null));
+  target.replaceChildren(...present(children));
 }
+
+const present = (children) =>
+  children.flat(Infinity).filter((child) => child !== null && child !== undefined);
 
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -65,11 +69,12 @@ export function badge(status) {
   return element("span", { class: `badge ${kind}`, "data-status": status }, text);
 }
 
-// A role as people call it: its name, and below what it is limited to.
-export function role(item) {
+// A role as people call it, how it stands, and below what it is limited to.
+export function role(item, status = null) {
   const condition = item.resourceCondition;
   return [
     element("span", { class: "title" }, item.name),
+    status ? badge(status) : null,
     condition ? element("div", { class: "quiet" }, "only where ", element("code", {}, condition)) : null,
   ];
 }
