@@ -1,0 +1,150 @@
+"""Calls to whatever grants roles: one at a time for a target, bounded, and never without an answer.
+
+An executor that raises what it should not, or does not answer, has not confirmed anything: what it
+was asked for may or may not have been done, and is asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from quorumkey_relay.observe import logs
+from quorumkey_relay.usecases.jit.ports import GrantFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable
+
+    from quorumkey_relay.domain.jit.activation import Activation
+    from quorumkey_relay.usecases.jit.ports import Bell, Executors
+
+#: For so long the answer of a target is awaited.
+CALL_SECONDS: Final = 60.0
+#: Calls to one executor at once; the others have places of their own.
+MAX_CALLS_OF_EXECUTOR: Final = 16
+#: After a try that failed: 1, 2, 4, … seconds, at most this many.
+MAX_BACKOFF_SECONDS: Final = 30
+_MAX_DOUBLINGS: Final = 5
+
+#: So many tries to grant fail before operators are told.
+GRANT_ALARM_ATTEMPTS: Final = 3
+ENDING_ALARM: Final = "access_ending"
+GRANTING_ALARM: Final = "access_granting"
+
+Target = tuple[str, str, str, str]
+
+log = logs.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a target did not confirm; ``is_final`` says that it refused and changed nothing."""
+
+    sentence: str
+    is_final: bool
+
+
+def backoff_seconds(attempts: int) -> int:
+    """Return how long to wait after so many tries that failed."""
+    return min(1 << min(attempts - 1, _MAX_DOUBLINGS), MAX_BACKOFF_SECONDS)
+
+
+@dataclass(slots=True, kw_only=True)
+class Targets:
+    """Asks executors by the names that activations carry."""
+
+    executors: Executors
+    alarms: Bell
+    call_seconds: float = CALL_SECONDS
+    _turns: dict[Target, asyncio.Lock] = field(default_factory=dict[Target, asyncio.Lock])
+    _waiting: Counter[Target] = field(default_factory=Counter[Target])
+    _places: dict[str, asyncio.Semaphore] = field(default_factory=dict[str, asyncio.Semaphore])
+
+    @asynccontextmanager
+    async def turn(self, activation: Activation) -> AsyncGenerator[None]:
+        """Have the target of an activation to oneself.
+
+        So what was granted last is what was asked for last.
+        """
+        target = activation.target
+        lock = self._turns.setdefault(target, asyncio.Lock())
+        self._waiting[target] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._waiting[target] -= 1
+            if not self._waiting[target]:
+                del self._waiting[target], self._turns[target]
+
+    def ends_by_itself(self, activation: Activation) -> bool:
+        """Say whether the target ends a grant in time; one that nobody knows is not relied on."""
+        executor = self.executors.named(activation.executor)
+        return executor is not None and executor.expires_by_itself
+
+    async def grant(self, activation: Activation, evidence: bytes | None) -> Fault | None:
+        """Have a role given; None once that is confirmed."""
+        executor = self.executors.named(activation.executor)
+        call = None if executor is None else executor.grant(activation, evidence)
+        fault = await self._ask(activation, call)
+        if fault is None or fault.is_final:
+            self.alarms.clear(GRANTING_ALARM, _lane(activation))
+        elif activation.attempts + 1 >= GRANT_ALARM_ATTEMPTS:
+            self.alarms.raise_alarm(
+                GRANTING_ALARM,
+                _lane(activation),
+                f"Executor {activation.executor} does not confirm that it has granted a role; it is"
+                " asked again and again.",
+            )
+        return fault
+
+    async def revoke(self, activation: Activation) -> Fault | None:
+        """Have a role taken back; None once that is confirmed."""
+        executor = self.executors.named(activation.executor)
+        fault = await self._ask(
+            activation, None if executor is None else executor.revoke(activation)
+        )
+        if fault is None:
+            self.alarms.clear(ENDING_ALARM, _lane(activation))
+        else:
+            self.ring(activation)
+        return fault
+
+    def ring(self, activation: Activation) -> None:
+        """Have operators look at access that should be over and may not be."""
+        self.alarms.raise_alarm(
+            ENDING_ALARM,
+            _lane(activation),
+            f"Executor {activation.executor} does not confirm that it has taken a role back whose"
+            " time is over; it is asked again and again.",
+        )
+
+    def quiet(self, activation: Activation) -> None:
+        """Take back what was rung for an activation that is over."""
+        self.alarms.clear(GRANTING_ALARM, _lane(activation))
+        self.alarms.clear(ENDING_ALARM, _lane(activation))
+
+    async def _ask(self, activation: Activation, call: Awaitable[None] | None) -> Fault | None:
+        name = activation.executor
+        if call is None:
+            return Fault(f"There is no executor named {name} any more.", is_final=False)
+        places = self._places.setdefault(name, asyncio.Semaphore(MAX_CALLS_OF_EXECUTOR))
+        async with places:
+            try:
+                async with asyncio.timeout(self.call_seconds):
+                    await call
+            except GrantFailed as failed:
+                return Fault(failed.message, failed.is_final)
+            except TimeoutError:
+                return Fault("The target did not answer in time.", is_final=False)
+            except Exception:
+                log.exception("executor_broke", activation_id=activation.activation_id)
+                return Fault("The executor failed; the log says where.", is_final=False)
+        return None
+
+
+def _lane(activation: Activation) -> str:
+    return f"activation/{activation.activation_id}"
