@@ -15,6 +15,7 @@ from quorumkey_relay.delivery.hub import DeviceHub
 from quorumkey_relay.identity.files import PRIVATE_DIRECTORY_MODE
 from quorumkey_relay.identity.relaykeys import RelayKeyError, RelayKeys, first_key
 from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.jit_file import read_jit_file
 from quorumkey_relay.journal import Journal
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.observe import logs
@@ -63,6 +64,8 @@ class Relay:
         self.verifier = CurrentVerifier(
             policies=policies_of(self.settings), revocation=feed_of(self.settings, self.clock)
         )
+        jit_file = self.settings.jit_file
+        self.jit_settings = None if jit_file is None else read_jit_file(jit_file)
         self.journal = Journal(
             metrics=self.metrics,
             unsafe_test_root=self.settings.unsafe_test_root is not None,
@@ -82,7 +85,8 @@ class Relay:
     async def start(self) -> None:
         """Open the store, catch up with what happened meanwhile, and begin to work.
 
-        Raises ``StoreError``, ``UnsafeFileError``, ``RelayKeyError`` or ``VaultError``.
+        Raises ``StoreError``, ``UnsafeFileError``, ``RelayKeyError``, ``VaultError`` or
+        ``ConfigError``.
         """
         directory = self.settings.data_dir
         directory.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -101,6 +105,7 @@ class Relay:
             parts = compose(
                 Foundations(
                     settings=self.settings,
+                    jit=self.jit_settings,
                     clock=self.clock,
                     mint=self.mint,
                     metrics=self.metrics,
@@ -133,6 +138,13 @@ class Relay:
             asyncio.create_task(self._every(PRUNE_SECONDS, self.pruner.prune)),
             asyncio.create_task(self._every(CHECK_SECONDS, self.check)),
         ]
+        if parts.jit is not None:
+            self._background.append(
+                asyncio.create_task(self._every(SWEEP_SECONDS, parts.jit.sweeper.sweep))
+            )
+            if parts.jit.mail is not None:
+                sending = self._every(SCAN_SECONDS, parts.jit.mail.sweep, at_once=True)
+                self._background.append(asyncio.create_task(sending))
         if revocation is not None:
             self.metrics.watch_revocation_list(age=revocation.age_seconds)
             refreshing = self._every(REVOCATION_SECONDS, self.refresh_revocation, at_once=True)
@@ -164,6 +176,8 @@ class Relay:
         drained = (True, True)
         try:
             if self._parts is not None:
+                if self._parts.jit is not None:
+                    await self._parts.jit.close()
                 drained = await asyncio.gather(
                     self._parts.worker.drain(drain_seconds),
                     self._parts.webhooks.drain(drain_seconds),
@@ -214,6 +228,7 @@ class Relay:
         self.recheck = parts.recheck
         self.sweeper = parts.sweeper
         self.protection = parts.protection
+        self.jit = parts.jit
         self.pruner = parts.pruner
         self.worker = parts.worker
         self.channels = parts.channels

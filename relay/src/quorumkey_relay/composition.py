@@ -26,6 +26,7 @@ from quorumkey_relay.identity.nonces import Nonces
 from quorumkey_relay.identity.relaykeys import RelayKeys
 from quorumkey_relay.identity.sessions import Sessions
 from quorumkey_relay.identity.vault import Vault
+from quorumkey_relay.jit_parts import JitParts, compose_jit, open_surroundings
 from quorumkey_relay.observe.delivery_metrics import LaneState
 from quorumkey_relay.observe.webhook_metrics import WebhookMetrics
 from quorumkey_relay.protection_parts import ProtectionParts, compose_protection
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from quorumkey_relay.delivery.lane import Lane
     from quorumkey_relay.identity.relaykeys import RelayKeys
     from quorumkey_relay.identity.vault import Vault
+    from quorumkey_relay.jit_settings import JitSettings
     from quorumkey_relay.journal import Journal
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.observe.alarms import Alarms
@@ -96,6 +98,7 @@ class Foundations:
     """What the parts stand on: settings, time, randomness, keys, the open store, who listens."""
 
     settings: Settings
+    jit: JitSettings | None
     clock: Clock
     mint: Mint
     metrics: Metrics
@@ -123,23 +126,19 @@ class Parts:
     egress: Egress
     webhooks: WebhookSender
     protection: ProtectionParts
+    jit: JitParts | None
 
 
 def compose(base: Foundations) -> Parts:
-    """Put the parts together, and have them hear what becomes durable; nothing is sent yet."""
-    settings, store, clock, mint, keys = (
-        base.settings,
-        base.store,
-        base.clock,
-        base.mint,
-        base.keys,
-    )
+    """Put the parts together, and have them hear what becomes durable; nothing is sent yet.
+
+    Raises ``ConfigError``: what the settings name cannot be used.
+    """
+    settings, store, keys = base.settings, base.store, base.keys
+    clock, mint = base.clock, base.mint
     policy = policy_of(settings)
-    egress = Egress(
-        clock=clock,
-        unsafe_hosts=frozenset(settings.unsafe_egress_hosts),
-        roots=extra_roots(settings.ca_file),
-    )
+    roots = extra_roots(settings.ca_file)
+    egress = Egress(clock=clock, unsafe_hosts=frozenset(settings.unsafe_egress_hosts), roots=roots)
     device_limit = RateLimiter(per_minute=settings.rate_device, monotonic=clock.monotonic)
     nonces = Nonces(mint, limit=settings.max_nonces)
     sessions = Sessions(mint)
@@ -148,6 +147,20 @@ def compose(base: Foundations) -> Parts:
     channels = (WebSocketChannel(base.hub, clock), *pushes)
     plan = DeliveryPlan(
         store=store, presence=base.hub, channels={channel.name for channel in channels}
+    )
+    around = (
+        None
+        if base.jit is None
+        else open_surroundings(
+            base.jit,
+            settings,
+            store=store,
+            clock=clock,
+            mint=mint,
+            plan=plan,
+            egress=egress,
+            roots=roots,
+        )
     )
     addresses = PushAddresses(base.vault, ServedAddresses.of(settings))
     authenticate = Authenticator(
@@ -210,6 +223,7 @@ def compose(base: Foundations) -> Parts:
         decided=base.metrics.decided,
         plan=plan,
         take_back=TakeBack(store=store, mint=mint),
+        role_votes=None if around is None else around.votes,
     )
     protection = compose_protection(
         store=store,
@@ -220,6 +234,20 @@ def compose(base: Foundations) -> Parts:
         decide=decide,
         alarms=base.alarms,
         device_limit=device_limit,
+    )
+    jit = (
+        None
+        if around is None
+        else compose_jit(
+            around,
+            store=store,
+            clock=clock,
+            mint=mint,
+            keys=keys,
+            plan=plan,
+            alarms=base.alarms,
+            max_pending_per_device=settings.max_pending_per_device,
+        )
     )
     usecases = UseCases(
         protection=protection.cases,
@@ -346,6 +374,7 @@ def compose(base: Foundations) -> Parts:
         egress=egress,
         webhooks=webhooks,
         protection=protection,
+        jit=jit,
     )
 
 
