@@ -18,6 +18,10 @@ const linkTo = (request) => {
   return `./?${query}`;
 };
 
+// What an answer says, to be compared: the token in it is signed anew each time.
+const said = (...values) =>
+  JSON.stringify(values, (name, value) => (name === "activation" ? undefined : value));
+
 const names = (people) => people.map((person) => person.email).join(", ");
 
 // ------------------------------------------------------------------ who is here
@@ -110,7 +114,7 @@ async function refresh() {
   ]);
   const minute = Math.floor(Date.now() / 60000);
   const open = active.data.filter((item) => OPEN.includes(item.status));
-  const now = JSON.stringify([minute, open, reviews.data, requests.data]);
+  const now = said(minute, open, reviews.data, requests.data);
   if (now === shown) return true;
   shown = now;
   const waiting = reviews.data.filter((item) => item.entitlements[0].status === "ACTIVATION_PENDING");
@@ -178,7 +182,7 @@ async function showRoles() {
   const project = byId("project").value;
   if (!project) return;
   const found = await call("GET", `api/projects/${encodeURIComponent(project)}/roles`);
-  const now = JSON.stringify([project, found]);
+  const now = said(project, found);
   if (now === rolesShown || project !== byId("project").value) return;
   rolesShown = now;
   const items = found.entitlements;
@@ -253,9 +257,9 @@ function decisions(request, item, token, read) {
   const { status } = item;
   const open = status === "ACTIVATION_PENDING";
   const own = (request.approvals ?? []).some((person) => person.email === policy.signedInUser.email);
-  const act = (path, said) => doing(async () => {
+  const act = (path, text) => doing(async () => {
     const after = await call("POST", `api/activation-request${path}?${new URLSearchParams({ activation: token })}`);
-    say(said, "good");
+    say(text, "good");
     showRequest(after, token, read);
   });
   const buttons = [endButton(item, read)];
@@ -299,7 +303,7 @@ async function showReview(token) {
   let before = "";
   const read = async () => {
     const request = await call("GET", path);
-    const now = JSON.stringify(request);
+    const now = said(request);
     if (now !== before) showRequest(request, token, read);
     before = now;
     return isMoving(request.entitlements[0].status);
