@@ -39,7 +39,7 @@ def apply_jit(write: JitWrite, memory: AccessMemory, vault: Vault) -> list[State
                 memory.put_policy(after)
             elif before is not None:
                 memory.drop_policy(before)
-            return rows.policy_row(write)
+            return rows.policy_rows(write)
         case PutMail(mail=mail):
             return [rows.mail_row(mail, vault)]
 

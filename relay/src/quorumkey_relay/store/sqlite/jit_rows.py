@@ -90,8 +90,8 @@ def activation_row(write: PutActivation) -> Statement:
     return (INSERT_ACTIVATION, (*named, *state))
 
 
-def policy_row(write: PutPolicy) -> list[Statement]:
-    """Return the statement that stores or deletes a policy, if there is anything to do."""
+def policy_rows(write: PutPolicy) -> list[Statement]:
+    """Return what stores or deletes a policy, if there is anything to do."""
     if (after := write.after) is not None:
         named = (after.integrator_id, after.project)
         return [(UPSERT_POLICY, (*named, after.revision, after.changed_at, after.document))]
