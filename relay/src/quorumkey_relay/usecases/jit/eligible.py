@@ -41,4 +41,6 @@ class Eligible:
     async def any_lost(self, people: Iterable[str], entitlement: EntitlementId) -> bool | Refusal:
         """Say whether one of these people cannot approve it any more; refused if unknown."""
         refused = await self.refused(people, entitlement, "MPA")
-        return refused if refused is SOURCE_UNAVAILABLE else refused is not None
+        if refused is None:
+            return False
+        return True if refused is FORBIDDEN else refused
