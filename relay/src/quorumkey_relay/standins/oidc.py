@@ -115,9 +115,11 @@ class OidcStandIn:
         calls: how often each path was called.
         keys: what ID tokens are signed with (the first), and what else is published.
         proxy_key: what the proxy signs with.
+        token_headers: the headers of the last call of ``/token``.
+        token_form: its form.
     """
 
-    def __init__(self, algorithm: Algorithm, now: Callable[[], float]) -> None:
+    def __init__(self, key: SigningKey, now: Callable[[], float]) -> None:
         """Prepare; nothing listens yet."""
         self.issuer = ""
         self.client_id = CLIENT_ID
@@ -126,8 +128,10 @@ class OidcStandIn:
         self.faults = Faults()
         self.overrides: dict[str, Reply] = {}
         self.calls: Counter[str] = Counter()
-        self.keys = [SigningKey.make(algorithm)]
+        self.keys = [key]
         self.proxy_key = SigningKey.make("ES256")
+        self.token_headers: Mapping[str, str] = {}
+        self.token_form: Mapping[str, str] = {}
         self._now = now
         self._codes: dict[str, _Code] = {}
 
@@ -151,7 +155,7 @@ class OidcStandIn:
 
     # ------------------------------------------------------------ tokens
 
-    def id_token(self, email: str | None, **changes: object) -> str:
+    def id_token(self, email: str | None, /, **changes: object) -> str:
         """Return an ID token for this client; ``changes`` are other claims, None for none."""
         now = int(self._now())
         claims: dict[str, object] = {
@@ -168,6 +172,7 @@ class OidcStandIn:
     def proxy_assertion(
         self,
         email: str | None,
+        /,
         *,
         audience: str,
         device_id: str | None = None,
@@ -256,6 +261,7 @@ class OidcStandIn:
         if request.headers.get("content-type") != _FORM:
             return json_reply(400, {"error": "invalid_request"})
         form = dict(parse_qsl(request.body.decode("latin-1")))
+        self.token_headers, self.token_form = request.headers, form
         if not self._is_client(request, form):
             return json_reply(401, {"error": "invalid_client"})
         if form.get("grant_type") != "authorization_code":
@@ -301,16 +307,17 @@ def _nobody(_push: Received) -> None:
 async def start_oidc(
     *,
     algorithm: Algorithm = "RS256",
+    key: SigningKey | None = None,
     now: Callable[[], float] = time.time,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncGenerator[OidcStandIn, None]:
     """Serve a provider by plain http on loopback until the block ends; port 0 takes a free one.
 
-    ``now`` is the clock of its tokens, in seconds since the epoch. Raises ``OSError`` where the
-    port cannot be taken.
+    It signs with ``key``, else with a new one for ``algorithm``. ``now`` is the clock of its
+    tokens, in seconds since the epoch. Raises ``OSError`` where the port cannot be taken.
     """
-    provider = OidcStandIn(algorithm, now)
+    provider = OidcStandIn(key or SigningKey.make(algorithm), now)
     front = Front(provider, Ledger(Numbers(), _nobody), provider.faults, None)
     await front.open(host, port)
     provider.issuer = f"http://{host}:{front.port}"
