@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
@@ -20,7 +21,7 @@ from quorumkey_relay.standins.google_cloud import GoogleCloud, start_google_clou
 from quorumkey_relay.standins.oidc import CLIENT_ID, OidcStandIn, start_oidc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
     import httpx2
@@ -36,6 +37,7 @@ OWN_ROLE = "roles/browser"
 OWN_ENTITLEMENT = f"{PROJECT}:{OWN_ROLE}"
 
 CALL = {"X-JITACCESS": "1"}
+NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
 def eligible(role: str, marker: str, *people: str, condition: str = "") -> dict[str, Any]:
@@ -139,7 +141,11 @@ def refused(answer: httpx2.Response) -> tuple[int, str, str]:
 
 @asynccontextmanager
 async def reception(
-    folder: Path, clock: ManualClock | None = None, **members: dict[str, Any]
+    folder: Path,
+    clock: ManualClock | None = None,
+    *,
+    limits: Mapping[str, int] = NO_LIMITS,
+    **members: dict[str, Any],
 ) -> AsyncGenerator[Reception, None]:
     """A relay whose file has these members beside, or instead of, the usual ones."""
     clock = clock or ManualClock()
@@ -158,7 +164,7 @@ async def reception(
         async with house(data_dir, clock):
             pass
         served = await stack.enter_async_context(
-            house(data_dir, clock, jit_file=jit_file, ca_file=cloud.files.ca_file)
+            house(data_dir, clock, jit_file=jit_file, ca_file=cloud.files.ca_file, **limits)
         )
         yield Reception(served, around)
 

@@ -116,11 +116,11 @@ def _elsewhere(answer: SignInAnswerPort) -> Answer:
     more = (*PAGE_HEADERS, *_cookies(answer))
     if answer.location is not None:
         gone = nothing((b"location", answer.location.encode("latin-1")), *more)
-        return Answer(answer.status, b"", gone.headers)
+        return Answer(int(answer.status), b"", gone.headers)
     shown = page(_refused_page(answer.message), f"{_HTML}; charset=utf-8".encode(), *more)
     # Whoever guesses at sign-ins of others is counted as whoever guesses at tokens.
     code = "backend_failed" if answer.status >= _SERVER_ERROR else "unauthorized"
-    return Answer(answer.status, shown.body, shown.headers, code)
+    return Answer(int(answer.status), shown.body, shown.headers, code)
 
 
 def _refused_page(message: str) -> bytes:
