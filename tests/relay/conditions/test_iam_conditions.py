@@ -6,7 +6,7 @@ import pytest
 
 from quorumkey_relay.conditions import ConditionError
 from quorumkey_relay.conditions.iam import MAX_EXPRESSION_BYTES, canonical, clauses, parse
-from quorumkey_relay.conditions.tree import Call, Constant, Identifier, TreeError, read_parsed
+from quorumkey_relay.conditions.tree import Constant, Identifier, TreeError, read_parsed
 from quorumkey_relay.conditions.writing import written
 
 
@@ -36,7 +36,7 @@ def one_form(text: str) -> str:
         ("-(-a) - (-a)", "-(-a) - -a"),
         ("!(-1)", "!(-1)"),
         ("(-1).f() + (-1)[0] + (1).f()", "(-1).f() + (-1)[0] + 1.f()"),
-        ("(a + b).c[d && e](f)" if False else "(a + b).c[d && e].g(f)", "(a + b).c[d && e].g(f)"),
+        ("( a + b ).c[d&&e].g( f )", "(a + b).c[d && e].g(f)"),
         ("has(a.b.c) && has({}.x)", "has(a.b.c) && has({}.x)"),
         ("[ 1,2u , 0x1F,-1.50,1e3 ,]", "[1, 2u, 31, -1.5, 1000.0]"),
         ("-9223372036854775808 + 18446744073709551615u",) * 2,
@@ -46,10 +46,8 @@ def one_form(text: str) -> str:
         ("a.`b`.`c d`.`in`", "a.b.`c d`.`in`"),
         (".a.b(.c)", ".a.b(.c)"),
         ("null == true || false", "null == true || false"),
-        (
-            r"""'it\'s "é" \\ \n\t\r\u200b\x00'""",
-            r'"it' + r"""'s \"é\" \\ \n\t\r\u200b\u0000\""""[:-2] + '"',
-        ),
+        (r"'it\'s \\ \n\t\r\u200b\x00'", r'"it' + r"'s \\ \n\t\r\u200b\u0000" + '"'),
+        ("'\"é\"'", r'"\"é\""'),
         (r"'\U0001f600\U000e0001'", '"\U0001f600\\U000e0001"'),
         (r"""b'a"\xff\n\\é'""", r'b"a\x22\xff\x0a\x5c\xc3\xa9"'),
     ],
@@ -64,7 +62,7 @@ def test_the_one_form(text: str, form: str) -> None:
 def test_what_has_no_form(call: str) -> None:
     """Loops, and a number that is infinite, cannot be written out."""
     for text in (call, f"a && ({call} == b)", f"f({call})"):
-        with pytest.raises(ConditionError, match="^it has a "):
+        with pytest.raises(ConditionError, match=r"^it has a "):
             one_form(text)
 
 
@@ -122,9 +120,7 @@ def test_many_clauses() -> None:
 def test_a_tree_that_reads_as_another() -> None:
     """Where what is written would be read as something else, nothing is written."""
     with pytest.raises(ConditionError, match="cannot be written out"):
-        canonical([Call("_-_", (Identifier("a b"), Constant("int", 1)))])
-    with pytest.raises(ConditionError, match="cannot be written out"):
-        canonical([Constant("int", True)])
+        canonical([Constant("double", 1)])
 
 
 def test_bytes_that_are_no_parsed_expression() -> None:
