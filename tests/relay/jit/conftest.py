@@ -25,6 +25,8 @@ async def desk(tmp_path: Path, anyio_backend: object) -> AsyncGenerator[Desk, No
 async def signing(tmp_path: Path, anyio_backend: object) -> AsyncGenerator[Desk, None]:
     """Reviewers decide on their devices; bob and carol have one."""
     del anyio_backend
-    async with open_desk(tmp_path, approval="device") as opened:
+    folder = tmp_path / "signing"
+    folder.mkdir()
+    async with open_desk(folder, approval="device") as opened:
         await opened.equip(BOB, CAROL)
         yield opened
