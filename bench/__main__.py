@@ -23,6 +23,7 @@ from bench import attestation, durability, machine, one_thread, report, servers
 from bench.challenges import measure_idle, measure_pace
 from bench.conditions import measure_conditions
 from bench.fan_out import measure_fan_out
+from bench.jit import measure_jit
 from bench.load import connected
 from bench.mixed import measure_mixed
 from bench.people import Account, Phone, call
@@ -42,7 +43,7 @@ BUSY_LIMIT: Final = 0.85
 QUIET_SHARE: Final = 0.9
 
 #: What can be measured alone.
-PARTS: Final = ("attestation", "relay", "push", "protection")
+PARTS: Final = ("attestation", "relay", "push", "protection", "jit")
 
 _NULL_CALL: Final = call("POST", "/", b"{}")
 
@@ -104,6 +105,11 @@ class Bench:
         self.rows += measure_conditions(
             rounds=self._sizes.rounds, calls=self._sizes.conditions_evaluated
         )
+
+    def give_access(self) -> None:
+        """Measure just-in-time access, on this thread."""
+        _progress("just-in-time access")
+        self.rows += measure_jit(self._folder / "jit", self._sizes)
 
     async def _enrolled(self, account: Account) -> list[Phone]:
         _progress(f"enrolling {self._sizes.phones:,} devices")
@@ -178,6 +184,8 @@ def main() -> int:
                 runner.run(bench.push())
             if given.only in (None, "protection"):
                 runner.run(bench.protect())
+        if given.only in (None, "jit"):
+            bench.give_access()
         if given.only in (None, "attestation"):
             bench.verify_evidence()
     finally:

@@ -41,6 +41,8 @@ class Sizes:
     claims: int
     local_checks: int
     conditions_evaluated: int
+    listings: int
+    tokens: int
 
 
 FULL: Final = Sizes(
@@ -69,6 +71,8 @@ FULL: Final = Sizes(
     claims=1_024,
     local_checks=200_000,
     conditions_evaluated=20_000,
+    listings=100,
+    tokens=2_000,
 )
 
 QUICK: Final = Sizes(
@@ -97,6 +101,8 @@ QUICK: Final = Sizes(
     claims=16,
     local_checks=5_000,
     conditions_evaluated=100,
+    listings=2,
+    tokens=20,
 )
 
 #: Devices that answer one request at the same instant; one more keeps it open until they have.

@@ -17,6 +17,7 @@ cannot be read makes nobody eligible: there is no answer until it is mended.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -64,51 +65,57 @@ class PolicyFileSource:
     def __init__(self, path: Path) -> None:
         """Answer from this file; it is read when the first answer is due."""
         self._path = path
+        self._reading = asyncio.Lock()
         self._states: dict[Path, _State] = {}
         self._found: Policies | PolicyError | None = None
 
     def check(self) -> None:
         """Read the file now; raises `PolicyError` with a sentence."""
-        found = self._current()
-        if isinstance(found, PolicyError):
-            raise found
+        self._read()
+        if isinstance(self._found, PolicyError):
+            raise self._found
 
     async def projects(self, person: str) -> tuple[str, ...]:
         """Return the projects in which a person may activate something, sorted."""
-        return self._policies().projects(person)
+        return (await self._policies()).projects(person)
 
     async def listing(self, person: str, project: str) -> Listing:
         """Return what a person may activate in a project, and has for a while."""
-        return self._policies().listing(person, project)
+        return (await self._policies()).listing(person, project)
 
     async def is_eligible(
         self, person: str, entitlement: EntitlementId, activation_type: ActivationType
     ) -> bool:
         """Say whether a binding lets a person activate this, alone or with peers."""
-        return self._policies().is_eligible(person, entitlement, activation_type)
+        return (await self._policies()).is_eligible(person, entitlement, activation_type)
 
     async def holders(self, entitlement: EntitlementId) -> frozenset[str]:
         """Return who may activate this with peers."""
-        return self._policies().holders(entitlement)
+        return (await self._policies()).holders(entitlement)
 
-    def _policies(self) -> Policies:
-        found = self._current()
-        if isinstance(found, PolicyError):
-            raise SourceUnavailable(f"The policy file: {found}") from None
-        return found
+    async def _policies(self) -> Policies:
+        """Return what the files say, read again where one of them has changed.
 
-    def _current(self) -> Policies | PolicyError:
-        """Return what the files say, read again where one of them has changed."""
-        now = {path: _state(path) for path in self._states}
-        if self._found is None or now != self._states:
-            # Noted before reading: a change in between is then read again.
-            reading = _Reading()
-            try:
-                self._found = reading.policies(self._path)
-            except PolicyError as error:
-                self._found = error
-            self._states = reading.states
-        return self._found
+        A large file takes a while, so it is read beside everything else that the relay does.
+        """
+        if self._is_old():
+            async with self._reading:
+                if self._is_old():  # nobody else has read it while this call waited
+                    await asyncio.to_thread(self._read)
+        if isinstance(self._found, Policies):
+            return self._found
+        raise SourceUnavailable(f"The policy file: {self._found}")
+
+    def _is_old(self) -> bool:
+        return self._found is None or self._states != {one: _state(one) for one in self._states}
+
+    def _read(self) -> None:
+        reading = _Reading()
+        try:
+            self._found = reading.policies(self._path)
+        except PolicyError as error:
+            self._found = error
+        self._states = reading.states
 
 
 class _Reading:
@@ -140,7 +147,7 @@ class _Reading:
         return self._read(path.parent / policy.file, Policy)
 
     def _read(self, path: Path, kind: type[_Kind]) -> _Kind:
-        self.states[path] = _state(path)
+        self.states[path] = _state(path)  # before reading: a change in between is then seen
         try:
             with path.open("rb") as file:
                 raw = file.read(MAX_POLICY_BYTES + 1)

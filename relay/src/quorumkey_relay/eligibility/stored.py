@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
 
 from quorumkey_relay.eligibility.bindings import Bindings
 from quorumkey_relay.eligibility.policy import Policies, PolicyError, groups_of, read_policy
@@ -34,43 +35,50 @@ class StoredPolicySource:
 
     async def projects(self, person: str) -> tuple[str, ...]:
         """Return the projects in which a person may activate something, sorted."""
-        stored = self._store.policies(self._integrator_id)
-        found = (one for one in stored if self._policies(one).projects(person))
+        found: list[str] = []
+        for project in tuple(self._store.policies(self._integrator_id)):  # it may change meanwhile
+            found += (await self._policies(project)).projects(person)
         return tuple(sorted(found))
 
     async def listing(self, person: str, project: str) -> Listing:
         """Return what a person may activate in a project, and has for a while."""
-        return self._policies(project).listing(person, project)
+        return (await self._policies(project)).listing(person, project)
 
     async def is_eligible(
         self, person: str, entitlement: EntitlementId, activation_type: ActivationType
     ) -> bool:
         """Say whether a binding lets a person activate this, alone or with peers."""
-        policies = self._policies(entitlement.project)
+        policies = await self._policies(entitlement.project)
         return policies.is_eligible(person, entitlement, activation_type)
 
     async def holders(self, entitlement: EntitlementId) -> frozenset[str]:
         """Return who may activate this with peers."""
-        return self._policies(entitlement.project).holders(entitlement)
+        return (await self._policies(entitlement.project)).holders(entitlement)
 
-    def _policies(self, project: str) -> Policies:
-        """Return the newest edition; raises `SourceUnavailable` where it cannot be read."""
-        stored = self._store.policies(self._integrator_id).get(project)
-        if stored is None:
-            self._read.pop(project, None)
-            return _NO_POLICIES
-        known = self._read.get(project)
-        if known is not None and known[0] is stored:
-            return known[1]
-        try:
-            policy = read_policy(stored.document)
-            policies = Policies(
-                {project: Bindings(project, policy.bindings)}, groups_of(policy.groups)
-            )
-        except PolicyError as error:
-            raise SourceUnavailable(f"The policy of {project!a}: {error}") from None
-        self._read[project] = stored, policies
-        return policies
+    async def _policies(self, project: str) -> Policies:
+        """Return the newest edition; raises `SourceUnavailable` where it cannot be read.
+
+        A large policy takes a while, so it is read beside everything else that the relay does.
+        """
+        while True:
+            stored = self._store.policies(self._integrator_id).get(project)
+            if stored is None:
+                self._read.pop(project, None)
+                return _NO_POLICIES
+            known = self._read.get(project)
+            if known is not None and known[0] is stored:
+                return known[1]
+            try:
+                policies = await asyncio.to_thread(_policies_of, stored)
+            except PolicyError as error:
+                raise SourceUnavailable(f"The policy of {project!a}: {error}") from None
+            self._read[project] = stored, policies
 
 
-_NO_POLICIES = Policies({}, {})
+def _policies_of(stored: StoredPolicy) -> Policies:
+    policy = read_policy(stored.document)
+    bindings = Bindings(stored.project, policy.bindings)
+    return Policies({stored.project: bindings}, groups_of(policy.groups))
+
+
+_NO_POLICIES: Final = Policies({}, {})
