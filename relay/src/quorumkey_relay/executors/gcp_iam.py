@@ -16,10 +16,12 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from quorumkey_relay.delivery.google.access_token import TokenRefused, TokenUnavailable
+from quorumkey_relay.delivery.google.api import CALL_TIMEOUT_SECONDS
 from quorumkey_relay.delivery.transport import TransportFailed
 from quorumkey_relay.executors.iam_policy import (
     VERSION,
     NotAPolicyError,
+    UnusableConditionError,
     with_access,
     without_access,
 )
@@ -55,12 +57,17 @@ class GcpIamExecutor:
         url: str,
         api: GoogleApi,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        timeout_seconds: float = CALL_TIMEOUT_SECONDS,
     ) -> None:
-        """Use ``api``, which belongs to this object from now on; ``pause`` waits some seconds."""
+        """Use ``api``, which belongs to this object from now on; ``pause`` waits some seconds.
+
+        ``timeout_seconds`` is for each call of Google.
+        """
         self._name = name
         self._url = f"{url}/v1/projects"
         self._api = api
         self._pause = pause
+        self._timeout_seconds = timeout_seconds
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -86,7 +93,7 @@ class GcpIamExecutor:
         del evidence
         try:
             await self._change(activation, with_access)
-        except ValueError:
+        except UnusableConditionError:
             message = "What the role is limited to cannot be written into an IAM condition."
             raise GrantFailed(message, is_final=True) from None
 
@@ -146,6 +153,7 @@ class GcpIamExecutor:
                 f"{self._url}/{quote(project, safe='')}:{method}",
                 body,
                 headers={"x-goog-request-reason": quote(activation.justification, _VISIBLE)},
+                timeout_seconds=self._timeout_seconds,
             )
         except TokenRefused as refused:
             message = f"Google gives the service account no access token: {refused.reason}."

@@ -29,11 +29,16 @@ class NotAPolicyError(Exception):
     """What should be an IAM policy has another form."""
 
 
+class UnusableConditionError(Exception):
+    """A resource condition cannot stand beside the window of a temporary binding."""
+
+
 def with_access(policy: Policy, activation: Activation) -> Policy:
     """Return the policy in which the person has the role for the window; the same if it is so.
 
     Earlier temporary bindings of the role to the person are left out, whatever they are limited
-    to; permanent ones stay, and those that only say who is eligible. Raises ``NotAPolicyError``.
+    to; permanent ones stay, and those that only say who is eligible. Raises ``NotAPolicyError`` or
+    ``UnusableConditionError``.
     """
     wanted = _binding(activation)
     bindings = _bindings(policy)
@@ -57,7 +62,7 @@ def without_access(policy: Policy, activation: Activation) -> Policy:
 def condition_of(activation: Activation) -> str:
     """Return the condition of a temporary binding: the window, and what the role is limited to.
 
-    Raises ``ValueError`` for a resource condition that would not stand beside the window.
+    Raises ``UnusableConditionError``.
     """
     window = (
         f'(request.time >= timestamp("{_instant(activation.start)}")'
@@ -67,7 +72,7 @@ def condition_of(activation: Activation) -> str:
     expression = f"{window} && ({resource})" if resource else window
     # Read again, so that no resource condition can reach beyond its brackets.
     if read_temporary(TEMPORARY_TITLE, expression) != (activation.start, activation.end, resource):
-        raise ValueError(resource)
+        raise UnusableConditionError(resource)
     return expression
 
 

@@ -50,9 +50,10 @@ ON CONFLICT (role, member) DO UPDATE SET activation_id = excluded.activation_id,
     until = excluded.until"""
 _FORGET: Final = """
 DELETE FROM quorumkey_jit.memberships WHERE role = $1 AND member = $2 AND activation_id = $3"""
+# It waits for each, and says false where one is still there; null where there is none.
 _END_SESSIONS: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE usename::text = $1 AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
+SELECT bool_and(pg_terminate_backend(pid, 2000)) FROM pg_stat_activity
+WHERE usename::text = $1 AND pid <> pg_backend_pid()"""
 
 
 class Session(Protocol):
@@ -99,7 +100,8 @@ async def take(
 ) -> None:
     """End the membership if this activation gave it; with ``ends_sessions`` connections too.
 
-    A session that has done ``SET ROLE`` would keep the role. Raises what the connection raises.
+    A session that has done ``SET ROLE`` would keep the role. Raises ``GrantFailed`` where one has
+    not ended yet, and what the connection raises.
     """
     if not await session.fetchval(_EXISTS):
         return
@@ -110,8 +112,9 @@ async def take(
         if await session.fetchval(_IS_MEMBER, role, member):
             await session.execute(f"REVOKE {quoted(role)} FROM {quoted(member)}")
     # After the commit: whoever connects anew finds no membership any more.
-    if ends_sessions:
-        await session.execute(_END_SESSIONS, member)
+    if ends_sessions and await session.fetchval(_END_SESSIONS, member) is False:
+        message = f"Connections of {member} to the PostgreSQL server have not ended yet."
+        raise GrantFailed(message, is_final=False)
     await session.execute(_FORGET, role, member, activation_id)
 
 

@@ -185,7 +185,9 @@ def _check_dsn(settings: PostgresqlSettings, dsn: str) -> None:
     except ValueError:
         hosts, options, parts = [], {}, urlsplit("")
     problem = None
-    if parts.scheme not in ("postgresql", "postgres") or not hosts:
+    # Of two "@" the library and this reader would take another one for the host's.
+    is_clear = parts.scheme in ("postgresql", "postgres") and parts.netloc.count("@") <= 1
+    if not is_clear or not hosts:
         problem = "must hold an address postgresql://… that names its host"
     elif not all(one.startswith("/") or is_loopback(one) for one in hosts) and (
         options.get("sslmode") != ["verify-full"]
