@@ -37,7 +37,7 @@ OWN_ROLE = "roles/browser"
 OWN_ENTITLEMENT = f"{PROJECT}:{OWN_ROLE}"
 
 CALL = {"X-JITACCESS": "1"}
-NO_LIMITS: Mapping[str, int] = MappingProxyType({})
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 def eligible(role: str, marker: str, *people: str, condition: str = "") -> dict[str, Any]:
@@ -142,10 +142,10 @@ def refused(answer: httpx2.Response) -> tuple[int, str, str]:
 @asynccontextmanager
 async def reception(
     folder: Path,
-    clock: ManualClock | None = None,
+    changes: Mapping[str, object] = NOTHING,
     *,
-    limits: Mapping[str, int] = NO_LIMITS,
-    **members: dict[str, Any],
+    clock: ManualClock | None = None,
+    limits: Mapping[str, object] = NOTHING,
 ) -> AsyncGenerator[Reception, None]:
     """A relay whose file has these members beside, or instead of, the usual ones."""
     clock = clock or ManualClock()
@@ -158,7 +158,7 @@ async def reception(
         cloud.put_policy(PROJECT, [])
         around = Around(oidc, cloud, stack.enter_context(mail_server()), folder / "policies.json")
         around.write_policies()
-        said = yaml.safe_dump(_settings(around, folder) | members)
+        said = yaml.safe_dump(_settings(around, folder) | dict(changes))
         jit_file = private(folder / "jit.yaml", said)
         # The integrator whose devices approve has to be there before the file names it.
         async with house(data_dir, clock):

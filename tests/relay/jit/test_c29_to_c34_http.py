@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.relay.jit.reception import (
@@ -24,6 +24,7 @@ from tests.relay.simulator import START
 
 from quorumkey_relay.domain.jit.request import FORBIDDEN
 from quorumkey_relay.store.protocol import StoreUnavailable
+from quorumkey_relay.usecases.jit.catalog import JitCases
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -366,7 +367,6 @@ async def test_c34_the_state_of_the_server(
     office: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A defect is 500 and a store that is gone 503, both in the form of this API."""
-    cases: Any = office.house.relay.jit
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError
@@ -374,9 +374,9 @@ async def test_c34_the_state_of_the_server(
     def gone(*_: object) -> None:
         raise StoreUnavailable
 
-    monkeypatch.setattr(type(cases.cases), "policy", fail)
+    monkeypatch.setattr(JitCases, "policy", fail)
     defect = await office.get(ALICE, "/policy")
-    monkeypatch.setattr(type(cases.cases), "policy", gone)
+    monkeypatch.setattr(JitCases, "policy", gone)
     unreachable = await office.get(ALICE, "/policy")
 
     assert refused(defect)[:2] == (500, "internal_error")

@@ -50,7 +50,7 @@ async def office(
     """A relay that takes its policies through the API."""
     del anyio_backend
     folder = tmp_path_factory.mktemp("reception")
-    async with reception(folder, eligibility={"api": True}) as running:
+    async with reception(folder, {"eligibility": {"api": True}}) as running:
         await admin_key(running, INTEGRATOR, ADMIN)
         await admin_key(running, OTHER_INTEGRATOR, OTHER_ADMIN)
         yield running

@@ -1,0 +1,159 @@
+"""The page of just-in-time access in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.relay.api.harness import ok
+from tests.relay.jit.browser import browser
+from tests.relay.jit.reception import ALICE, BOB, NOTHING, OWN_ROLE, PROJECT, ROLE, reception
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+    from pathlib import Path
+
+    from tests.relay.jit.browser import Browser
+    from tests.relay.jit.reception import Reception
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+MARKUP = "<img src=x onerror=\"document.title='run'\"> {{USER}}"
+
+
+@asynccontextmanager
+async def desk_with_browser(
+    folder: Path, changes: Mapping[str, object] = NOTHING
+) -> AsyncGenerator[tuple[Reception, Browser]]:
+    """A relay and a browser in front of it."""
+    async with reception(folder, changes) as office:
+        opening = browser(folder / "profile")
+        chrome = await asyncio.to_thread(opening.__enter__)
+        try:
+            yield office, chrome
+        finally:
+            await asyncio.to_thread(opening.__exit__, None, None, None)
+
+
+def sign_in(office: Reception, chrome: Browser, person: str, address: str) -> None:
+    """Go to a page as somebody who has yet to sign in."""
+    office.around.oidc.user = person
+    chrome.forget()
+    chrome.go(office.house.url + address)
+    chrome.click("#sign-in-link")
+    chrome.find("#person-name", person)
+
+
+def activate_alone(chrome: Browser) -> None:
+    """Activate the role that needs no peer, with markup as the reason."""
+    chrome.click("label.card", OWN_ROLE)
+    chrome.click("#roles-go")
+    chrome.write("#reason", MARKUP)
+    chrome.click("#ask-go")
+    chrome.find("#notice .good", "Your access is active.")
+
+
+def ask_bob(chrome: Browser) -> None:
+    """Ask one peer for the role that needs one."""
+    chrome.click("#roles .card button", "Ask peers…")
+    chrome.click("#ask-peers-list label", BOB)
+    chrome.write("#reason", MARKUP)
+    chrome.click("#ask-go")
+    chrome.find("#review [data-status=ACTIVATION_PENDING]")
+
+
+def approve(chrome: Browser) -> None:
+    """Approve what is shown."""
+    chrome.find("#review", f"{ALICE} asks for access to the project {PROJECT}.")
+    chrome.click("#review button", "Approve")
+    chrome.find("#notice .good", "You approved the request.")
+    chrome.find("#review [data-status=ACTIVE]")
+
+
+def end_access(chrome: Browser) -> None:
+    """End the access that Bob has approved."""
+    card = chrome.find("#active .card", ROLE)
+    assert BOB in card.text
+    chrome.click("#active .card:has([data-status=ACTIVE]) button", "End now")
+    chrome.agree()
+    chrome.find("#notice .good", "The access has ended.")
+
+
+async def test_activate_ask_approve_and_end(tmp_path: Path) -> None:
+    """Alice activates a role and asks for another, Bob approves it by a click, Alice ends it."""
+    async with desk_with_browser(tmp_path) as (office, chrome):
+
+        def alice() -> str:
+            sign_in(office, chrome, ALICE, "/jit/")
+            activate_alone(chrome)
+            assert MARKUP in chrome.text("#active .card")
+            ask_bob(chrome)
+            return chrome.driver.current_url.removeprefix(office.house.url)
+
+        def bob(link: str) -> None:
+            sign_in(office, chrome, BOB, "/jit/")
+            chrome.find("#reviews .card", ALICE)
+            assert MARKUP in chrome.text("#reviews .card")
+            sign_in(office, chrome, BOB, link)
+            assert MARKUP in chrome.text("#review table")
+            approve(chrome)
+
+        def alice_again() -> None:
+            sign_in(office, chrome, ALICE, "/jit/")
+            end_access(chrome)
+            chrome.click("#sign-out")
+            chrome.find("#sign-in-link")
+
+        link = await asyncio.to_thread(alice)
+        assert link.startswith("/jit/?activation=")
+        assert office.around.cloud.has_role(ALICE, PROJECT, OWN_ROLE)
+        await asyncio.to_thread(bob, link)
+        assert office.around.cloud.has_role(ALICE, PROJECT, ROLE)
+        await asyncio.to_thread(alice_again)
+        assert not office.around.cloud.has_role(ALICE, PROJECT, ROLE)
+        assert not chrome.has("img")
+        assert chrome.driver.title == "Just-in-time access"
+        assert chrome.complaints() == []
+
+
+async def test_a_request_that_devices_decide(tmp_path: Path) -> None:
+    """The page has nothing to click for a reviewer, and shows by itself what the device decided."""
+    changes = {"activation": {"approval": "device"}}
+    async with desk_with_browser(tmp_path, changes) as (office, chrome):
+        phone = await office.house.device(BOB)
+        asked = await office.ask()
+        link = f"/jit/?activation={asked['activation']}"
+
+        def bob() -> None:
+            sign_in(office, chrome, BOB, link)
+            chrome.find("#review", "Decide on your device")
+            assert asked["requestId"] in chrome.text("#review table")
+            assert not chrome.has("#review button")
+
+        await asyncio.to_thread(bob)
+        request = ok(await office.house.get(f"/v1/requests/{asked['requestId']}"))
+        ok(await office.house.decide(phone, request))
+        await asyncio.to_thread(chrome.find, "#review [data-status=ACTIVE]")
+        assert office.around.cloud.has_role(ALICE, PROJECT, ROLE)
+        assert chrome.complaints() == []
+
+
+async def test_what_is_refused_is_said(tmp_path: Path) -> None:
+    """A link that is not yours, and a reason that does not do, are told in a sentence."""
+    changes = {"activation": {"approval": "click", "justification_pattern": "BUG-[0-9]+"}}
+    async with desk_with_browser(tmp_path, changes) as (office, chrome):
+
+        def alice() -> None:
+            sign_in(office, chrome, ALICE, "/jit/?activation=nothing")
+            chrome.find("#notice .bad", "You are not allowed to do this")
+            chrome.click("h1 a")
+            chrome.click("label.card", OWN_ROLE)
+            chrome.click("#roles-go")
+            chrome.write("#reason", "because")
+            chrome.click("#ask-go")
+            chrome.find("#ask-problem", "Justification does not meet criteria: Bug or case number")
+
+        await asyncio.to_thread(alice)
+        assert chrome.complaints() == []
