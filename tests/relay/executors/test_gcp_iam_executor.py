@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.relay.executors.parts import (
@@ -81,9 +81,8 @@ async def test_c10_the_policy_is_of_version_3(google: CloudRig) -> None:
     await google.executor.grant(activation(), None)
 
     read, written = google.cloud.calls
-    policy = written.body["policy"]
+    policy = cast("dict[str, object]", written.body["policy"])
     assert {"options": {"requestedPolicyVersion": 3}} == read.body
-    assert isinstance(policy, dict)
     assert (3, True) == (policy["version"], bool(policy["etag"]))
 
 
@@ -121,8 +120,7 @@ async def test_c12_a_second_approver_is_shown(google: CloudRig) -> None:
     await google.executor.grant(activation(approvers=(BOB, "carol@example.com")), None)
 
     (binding,) = google.temporary
-    condition = binding["condition"]
-    assert isinstance(condition, dict)
+    condition = cast("dict[str, object]", binding["condition"])
     assert (WINDOW, "Approved by carol@example.com, justification: BUG-12345") == (
         condition["expression"],
         condition["description"],

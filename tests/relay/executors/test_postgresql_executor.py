@@ -61,9 +61,9 @@ def executor(
     )
 
 
-def asked(role: str = REPORTS, **members: object) -> Activation:
+def asked(role: str = REPORTS, *, condition: str = "", **members: object) -> Activation:
     """An activation of a PostgreSQL role."""
-    return activation(role=role, project="warehouse", **members)
+    return activation(role=role, project="warehouse", condition=condition, **members)
 
 
 NEWER = asked(activation_id="0193d3c1-6b1e-7000-8000-000000000002", end=END + 600)
@@ -205,7 +205,7 @@ async def test_a_name_too_long_is_nobody_elses(server: Server) -> None:
 
 async def test_a_role_limited_by_a_condition_is_refused(server: Server) -> None:
     """PostgreSQL cannot limit a membership, so more would be given than was approved."""
-    failed = await failure(executor(server), activation(role=REPORTS, condition="true"))
+    failed = await failure(executor(server), asked(condition="true"))
 
     assert (True, False) == (failed.is_final, await is_member(server))
 
