@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the interpreter it is made with.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-protected test serve bench fuzz selftest lint types imports fixtures-check tests format fixtures pins clean runtime dev
+.PHONY: help demo demo-jit demo-protected test serve bench fuzz selftest lint types imports fixtures-check tests format fixtures pins clean runtime dev
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 export PYTHON
@@ -22,6 +22,9 @@ demo: runtime ## five software phones, two woken by push, two requests, one offl
 
 demo-protected: runtime ## a dangerous call that waits for a second administrator and runs once; under a minute
 	@$(bin)/python -m examples.workshop.demo
+
+demo-jit: runtime ## a role that a peer approves, that ends by itself, and its proof; under a minute
+	@$(bin)/python -m examples.jit_access.demo
 
 serve: runtime ## a relay on 127.0.0.1:8080 with its data under ./data
 	@scripts/serve

@@ -13,6 +13,7 @@ from tests.repo import tree
 
 PROMISED = (
     "demo",
+    "demo-jit",
     "demo-protected",
     "test",
     "serve",
@@ -140,11 +141,11 @@ def test_every_promised_target_is_listed() -> None:
     assert set(PROMISED) <= set(re.findall(r"^  make ([a-z-]+) ", listed, flags=re.MULTILINE))
 
 
-def test_continuous_integration_runs_the_four_commands() -> None:
+def test_continuous_integration_runs_the_five_commands() -> None:
     """.ci/run is the checks, the fuzzing and the demonstrations, in this order."""
     lines = tree.read(Path(".ci/run")).splitlines()
 
-    assert ["make test", "make fuzz", "make demo", "make demo-protected"] == [
+    assert ["make test", "make fuzz", "make demo", "make demo-protected", "make demo-jit"] == [
         line for line in lines if line.startswith("make")
     ]
     assert os.access(tree.ROOT / ".ci" / "run", os.X_OK)

@@ -340,7 +340,9 @@ def test_active_access(office: RelayDouble) -> None:
     )
     full: JsonValue = {"data": [active_value(), troubled], "next_cursor": None}
     nothing: JsonValue = {"data": [], "next_cursor": None}
-    office.script(f"GET {BASE}/activations", *map(answer, (full, full, nothing)))
+    ended: JsonValue = {"data": [active_value("ENDED")], "next_cursor": None}
+    answers = (full, full, nothing, ended, ended)
+    office.script(f"GET {BASE}/activations", *map(answer, answers))
 
     done = jit("active")
     assert (
@@ -373,7 +375,9 @@ def test_active_access(office: RelayDouble) -> None:
             "end": format_time(START + 1_800),
         }
     ]
-    assert "No access is in force.\n" == jit("active").out
+    assert "You have no role that was activated.\n" == jit("active").out
+    assert [] == jit("active", "--json").json
+    assert "Status      ended\n" in jit("active", "--all").out
 
 
 def test_revoking_access(office: RelayDouble) -> None:

@@ -199,7 +199,7 @@ def test_lists_follow_their_pages(relay: RelayDouble, client: JitClient) -> None
     assert {"role": "reviewer", "cursor": "c-1"} == dict(_last(relay).url.params)
     assert 2 == len([*client.requests()])
     assert {"role": "beneficiary", "cursor": "c-1"} == dict(_last(relay).url.params)
-    first, second = client.active()
+    first, second = client.activations()
     assert ("Ends by itself.", None, (BOB,)) == (first.executor, first.fault, first.approvers)
     assert (AccessStatus.REVOKING, "No answer.") == (second.status, second.fault)
 
@@ -348,7 +348,7 @@ def test_the_awaited_client_asks_the_same(relay: RelayDouble) -> None:
                 await act(ACTIVATION)
             assert 1 == len([each async for each in client.reviews()])
             assert 1 == len([each async for each in client.requests()])
-            assert 1 == len([each async for each in client.active()])
+            assert 1 == len([each async for each in client.activations()])
             await client.revoke("a")
 
     asyncio.run(everything())

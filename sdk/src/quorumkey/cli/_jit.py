@@ -254,6 +254,7 @@ def withdraw(  # noqa: PLR0913 - one argument for each option
 @app.command("active")
 def active(  # noqa: PLR0913 - one argument for each option
     *,
+    every: Annotated[bool, typer.Option("--all", help="Also what has ended.")] = False,
     count: CountOption = DEFAULT_LIST_LIMIT,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
@@ -261,19 +262,21 @@ def active(  # noqa: PLR0913 - one argument for each option
     http_host: HttpHostOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List access that is in force: yours, and what you approved for others.
+    """List the roles that you have now.
 
     Exit status: 0 done, 1 refused or failed, 2 usage, 130 interrupted.
 
     Example:
-      quorumkey jit active --json
+      quorumkey jit active
+      quorumkey jit active --all --json
     """
     out = Output(as_json=as_json)
     with connect(url, http_host, token_file, token_command) as client:
-        found = [*islice(client.active(), count)]
+        wanted = (role for role in client.activations() if every or role.status.is_in_force)
+        found = [*islice(wanted, count)]
     out.json([active_json(role) for role in found])
     if not found:
-        out.line("No access is in force.")
+        out.line("You have no role that was activated.")
     for role in found:
         show_active(out, role)
         out.line()
@@ -282,7 +285,8 @@ def active(  # noqa: PLR0913 - one argument for each option
 @app.command("revoke")
 def revoke(  # noqa: PLR0913 - one argument for each option
     activation_id: Annotated[
-        str, typer.Argument(metavar="ACTIVATION", help="As quorumkey jit active has it.")
+        str,
+        typer.Argument(metavar="ACTIVATION", help="As quorumkey jit active or review has it."),
     ],
     *,
     url: UrlOption = None,
@@ -291,7 +295,7 @@ def revoke(  # noqa: PLR0913 - one argument for each option
     http_host: HttpHostOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """End access before its time: your own, or what you approved.
+    """End access before its time: your own, or what you were asked to approve.
 
     Exit status: 0 it ends, 1 refused or failed, 2 usage, 130 interrupted.
 

@@ -93,7 +93,7 @@ def _role_rows(role: RequestedRole, request: AccessRequest) -> list[tuple[str, s
         rows.append(("Time", f"{_time(role.start)} to {_time(role.end)}"))
     elif request.duration_minutes is not None:
         rows.append(("Time", f"{request.duration_minutes} min from the last approval"))
-    if not request.reviewers:
+    if not request.reviewers or role.status.is_in_force:
         rows.append(("Activation", visible(role.activation_id)))
     return rows
 

@@ -22,7 +22,7 @@ __all__ = [
     "activate",
     "get_policy",
     "get_request",
-    "list_active",
+    "list_activations",
     "list_peers",
     "list_projects",
     "list_requests",
@@ -105,7 +105,7 @@ def list_requests(role: str, *, limit: int | None, cursor: str | None) -> Call[P
     return get(f"{_BASE}/activation-requests", page_of(AccessRequest.parse), query=asked)
 
 
-def list_active(*, limit: int | None, cursor: str | None) -> Call[Page[ActiveRole]]:
+def list_activations(*, limit: int | None, cursor: str | None) -> Call[Page[ActiveRole]]:
     """``GET /jit/api/activations``, one page."""
     asked = query(limit=limit, cursor=cursor)
     return get(f"{_BASE}/activations", page_of(ActiveRole.parse), query=asked)

@@ -215,18 +215,18 @@ class JitClient:
         """Yield the person's own requests, newest first."""
         return self._requests("beneficiary")
 
-    def active(self) -> Iterator[ActiveRole]:
-        """Yield access that is in force: the person's, and what they approved; newest first."""
+    def activations(self) -> Iterator[ActiveRole]:
+        """Yield the roles that the person has, or had, newest first."""
         cursor: str | None = None
         while True:
-            page = self._run(_calls.list_active(limit=None, cursor=cursor))
+            page = self._run(_calls.list_activations(limit=None, cursor=cursor))
             yield from page.data
             cursor = page.next_cursor
             if cursor is None:
                 return
 
     def revoke(self, activation_id: str) -> ActiveRole:
-        """End access before its time: the person's own, or what they approved."""
+        """End access before its time: the person's own, or what they were asked to approve."""
         return self._run(_calls.revoke(activation_id))
 
     def _requests(self, role: str) -> Iterator[AccessRequest]:
@@ -345,11 +345,11 @@ class AsyncJitClient:
         """Yield the person's own requests, newest first."""
         return self._requests("beneficiary")
 
-    async def active(self) -> AsyncIterator[ActiveRole]:
-        """Yield access that is in force: the person's, and what they approved; newest first."""
+    async def activations(self) -> AsyncIterator[ActiveRole]:
+        """Yield the roles that the person has, or had, newest first."""
         cursor: str | None = None
         while True:
-            page = await self._run(_calls.list_active(limit=None, cursor=cursor))
+            page = await self._run(_calls.list_activations(limit=None, cursor=cursor))
             for role in page.data:
                 yield role
             cursor = page.next_cursor
@@ -357,7 +357,7 @@ class AsyncJitClient:
                 return
 
     async def revoke(self, activation_id: str) -> ActiveRole:
-        """End access before its time: the person's own, or what they approved."""
+        """End access before its time: the person's own, or what they were asked to approve."""
         return await self._run(_calls.revoke(activation_id))
 
     async def _requests(self, role: str) -> AsyncIterator[AccessRequest]:

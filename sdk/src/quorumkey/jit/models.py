@@ -56,6 +56,11 @@ class AccessStatus(StrEnum):
     REVOKED = "REVOKED"
     ENDED = "ENDED"
 
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the person has the role, or may have it already or still."""
+        return self in {AccessStatus.GRANTING, AccessStatus.ACTIVE, AccessStatus.REVOKING}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JitPolicy:
