@@ -15,6 +15,7 @@ from quorumkey.errors import ProtocolError
 from quorumkey.protocol import Succession, parse_envelope, strict_json, verify_statement
 from quorumkey.protocol.limits import MAX_STATEMENT_BYTES
 from quorumkey_relay.cli.access import existing, has_database
+from quorumkey_relay.cli.check_jit import just_in_time
 from quorumkey_relay.cli.output import FAILED, Refused
 from quorumkey_relay.clock import SystemClock
 from quorumkey_relay.domain.model import Status
@@ -91,6 +92,7 @@ def _findings(settings: Settings) -> Generator[Finding]:
         ("database", _database),
         ("writing", _writing),
         ("content", _content),
+        ("just-in-time", just_in_time),
     )
     for name, step in steps:
         try:

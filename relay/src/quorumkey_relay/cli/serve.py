@@ -23,8 +23,11 @@ def serve(settings: Settings, *, out: Output) -> None:
     from quorumkey_relay import server  # noqa: PLC0415 - half a second that others need not wait
     from quorumkey_relay.app import build  # noqa: PLC0415 - as above
     from quorumkey_relay.attestation.policies import policies_of  # noqa: PLC0415 - as above
+    from quorumkey_relay.jit_file import read_jit_file  # noqa: PLC0415 - as above
 
     policies_of(settings)  # so that a file of roots that is wrong is told as what it is
+    if settings.jit_file is not None:
+        read_jit_file(settings.jit_file)  # as above
     _refuse_a_second(settings.data_dir)
     is_new = not has_database(settings.data_dir)
     made: list[Relay] = []
@@ -60,6 +63,7 @@ def _say(relay: Relay, out: Output, *, is_new: bool) -> None:
     settings = relay.settings
     fingerprint = relay.keys.fingerprint(relay.clock.now())
     channels = [channel.name for channel in relay.channels]
+    jit = relay.jit_settings
     out.json(
         {
             "url": settings.url,
@@ -68,11 +72,17 @@ def _say(relay: Relay, out: Output, *, is_new: bool) -> None:
             "data_dir": str(settings.data_dir),
             "channels": channels,
             "pid": os.getpid(),
+            **({} if jit is None else {"jit": f"{settings.url}/jit/"}),
             **({} if settings.unsafe_test_root is None else {"unsafe_test_root": True}),
         }
     )
     out.line(f"Serving {settings.url} ({settings.mode}), relay {fingerprint}. Ctrl-C stops it.")
     out.line(f"Devices are reached through: {', '.join(channels)}.")
+    if jit is not None:
+        out.line(
+            f"People activate roles at {settings.url}/jit/, and reviewers approve them by"
+            f" {jit.activation.approval}."
+        )
     if settings.unsafe_test_root is not None:
         out.line(
             f"UNSAFE: evidence under the roots in {settings.unsafe_test_root} counts as genuine.",
