@@ -61,7 +61,7 @@ def request_event(  # noqa: PLR0913 - what an event tells
             request.beneficiary, request.entitlement, request.justification
         ) | _window(request)
         attributes["reviewers"] = list(request.reviewers)
-        attributes["request_expiry_time"] = format_time(request.expires_at)
+        attributes["request_expiry_time"] = format_time(request.decide_by)
         attributes |= {"action_url": link, "base_url": base_url}
         members |= {"notification": "RequestActivation", "attributes": attributes}
     return _event(
@@ -124,7 +124,7 @@ def _request_members(request: AccessRequest) -> Members:
         "justification": request.justification,
         "duration_seconds": request.duration_seconds,
         "created_at": format_time(request.created_at),
-        "expires_at": format_time(request.expires_at),
+        "expires_at": format_time(request.decide_by),
         "approval": request.approval,
     }
     if request.request_id is not None:
