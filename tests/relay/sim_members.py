@@ -79,6 +79,7 @@ class SettingsMembers(TypedDict, total=False):
     webpush_subject: str
     webpush_services: tuple[str, ...]
     ca_file: Path
+    jit_file: Path
     rate_device: int
     max_pending_per_device: int
     max_nonces: int
