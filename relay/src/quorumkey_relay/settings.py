@@ -300,6 +300,12 @@ class Settings:
         "Calls of one device, charged after its signature or session was verified.",
         unit="per minute",
     )
+    rate_person: int = option(
+        kinds.integer(1, _MAX_RATE_PER_MINUTE),
+        300,
+        "Calls of one person about just-in-time access, charged once it is known who they are.",
+        unit="per minute",
+    )
     rate_ip: int = option(
         kinds.integer(1, _MAX_RATE_PER_MINUTE),
         600,

@@ -37,6 +37,7 @@ NO_SUCH_DEVICE = "00" * 32
 GENEROUS: dict[str, Any] = {
     "rate_api_key": 1_000_000,
     "rate_device": 1_000_000,
+    "rate_person": 1_000_000,
     "rate_ip": 1_000_000,
     "rate_ip_failures": 1_000_000,
 }

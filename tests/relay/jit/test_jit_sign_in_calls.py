@@ -150,7 +150,7 @@ async def test_guessing_is_slow(tmp_path: Path) -> None:
 
 async def test_a_person_is_charged_for_their_calls(tmp_path: Path) -> None:
     """Who calls too often has to wait, and nobody else with them."""
-    async with reception(tmp_path, limits={"rate_device": 2}) as office:
+    async with reception(tmp_path, limits={"rate_person": 2}) as office:
         mine = [await office.get(ALICE, "/policy") for _ in range(3)]
         others = await office.get("bob@example.com", "/policy")
 

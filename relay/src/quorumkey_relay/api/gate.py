@@ -73,7 +73,7 @@ class Gate:
         self._services = RateLimiter(per_minute=settings.rate_protection, monotonic=monotonic)
         self._calls = RateLimiter(per_minute=settings.rate_ip, monotonic=monotonic)
         self._failures = RateLimiter(per_minute=settings.rate_ip_failures, monotonic=monotonic)
-        self._people = RateLimiter(per_minute=settings.rate_device, monotonic=monotonic)
+        self._people = RateLimiter(per_minute=settings.rate_person, monotonic=monotonic)
         self._jit = relay.jit
 
     def address(self, scope: Scope) -> str:

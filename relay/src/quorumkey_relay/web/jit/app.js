@@ -6,7 +6,8 @@ import {
 import { openDialog } from "./ask.js";
 
 const SIGNED_IN_HERE = "signed-in-here";
-const FOLLOW_SECONDS = 5;
+const FOLLOW_HOME_SECONDS = 15;
+const FOLLOW_REQUEST_SECONDS = 4;
 
 const asked = new URLSearchParams(location.search);
 let policy = null;
@@ -226,7 +227,7 @@ async function showHome() {
   }
   await refresh();
   byId("home").hidden = false;
-  follow(refresh, FOLLOW_SECONDS);
+  follow(refresh, FOLLOW_HOME_SECONDS);
 }
 
 // ------------------------------------------------------------------ one request
@@ -310,7 +311,7 @@ async function showReview(token) {
   };
   const goesOn = await read();
   byId("review").hidden = false;
-  if (goesOn) follow(read, FOLLOW_SECONDS);
+  if (goesOn) follow(read, FOLLOW_REQUEST_SECONDS);
 }
 
 // ------------------------------------------------------------------ begin
