@@ -24,7 +24,7 @@ from quorumkey_relay.store.writes import PutActivation, PutMail, SettleClaim
 from quorumkey_relay.usecases.jit.events import activation_event
 from quorumkey_relay.usecases.jit.letters import queued
 from quorumkey_relay.usecases.jit.ports import MailFailed
-from quorumkey_relay.usecases.jit.targets import Targets, backoff_seconds
+from quorumkey_relay.usecases.jit.targets import Targets, backoff_seconds, due_at
 from quorumkey_relay.usecases.protection.endings import settled_claim
 from quorumkey_relay.usecases.read import receipt_of
 
@@ -97,6 +97,9 @@ def with_approver(activation: Activation, approver: str, *, now: int) -> Activat
 
     Raises ``ValueError`` for one that is over.
     """
+    if activation.state not in {"granting", "active"}:
+        message = f"an activation that is {activation.state} takes no approver more"
+        raise ValueError(message)
     approvers = tuple(one for one in activation.approvers if one != approver)
     return replace(
         changed(activation, activation.state, next_at=now), approvers=(*approvers, approver)
@@ -168,9 +171,13 @@ class Granter:
         before = self.clock.monotonic() - seconds
         return [one for one, since in self._ending.items() if since <= before]
 
+    def running(self) -> tuple[asyncio.Task[None], ...]:
+        """Return the tasks that bring activations on."""
+        return tuple(self._running.values())
+
     async def close(self) -> None:
         """Let go of what runs; it goes on at the next start."""
-        running = tuple(self._running.values())
+        running = self.running()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -196,7 +203,10 @@ class Granter:
         activation = await self.store.activation(activation_id)
         if activation is None:
             return
-        is_over = self.clock.now() >= activation.end
+        now = self.clock.now()
+        if not again and due_at(activation, now) > now:
+            return
+        is_over = now >= activation.end
         match activation.state:
             case "granting" if is_over:
                 await self._give_up(activation)
@@ -204,10 +214,10 @@ class Granter:
                 await self._grant(activation)
             case "active" if is_over:
                 await self._end(activation)
-            case "active" if again or activation.next_at:
+            case "active":
                 await self._grant_again(activation)
             case "revoking" if is_over and self.targets.ends_by_itself(activation):
-                await self._ended(activation, activation, self.clock.now())
+                await self._ended(activation, activation, now)
             case "revoking":
                 await self._revoke(activation)
             case _:

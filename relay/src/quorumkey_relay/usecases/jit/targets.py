@@ -52,6 +52,19 @@ def backoff_seconds(attempts: int) -> int:
     return min(1 << min(attempts - 1, _MAX_DOUBLINGS), MAX_BACKOFF_SECONDS)
 
 
+def due_at(activation: Activation, now: int) -> int:
+    """Return when something is to be done about an open activation.
+
+    A time for another try that is far away was set before the clock was set back.
+    """
+    again = activation.next_at
+    if activation.state == "active" and not again:
+        return activation.end
+    if again > now + MAX_BACKOFF_SECONDS:
+        return now
+    return min(again, activation.end) if activation.state != "revoking" else again
+
+
 @dataclass(slots=True, kw_only=True)
 class Targets:
     """Asks executors by the names that activations carry."""

@@ -16,13 +16,12 @@ from quorumkey_relay.domain.model import Status
 from quorumkey_relay.observe import logs
 from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.store.writes import AdvanceRequest, PutAccessRequest, PutActivation
-from quorumkey_relay.usecases.jit.targets import MAX_BACKOFF_SECONDS
+from quorumkey_relay.usecases.jit.targets import due_at
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from quorumkey_relay.clock import Clock
-    from quorumkey_relay.domain.jit.activation import Activation
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.writes import Commit
     from quorumkey_relay.usecases.jit.follow import Follower
@@ -42,19 +41,6 @@ Due = tuple[int, Kind, str]
 Running = tuple[Kind, str]
 
 log = logs.get()
-
-
-def due_at(activation: Activation, now: int) -> int:
-    """Return when something is to be done about an open activation.
-
-    A time for another try that is far away was set before the clock was set back.
-    """
-    again = activation.next_at
-    if activation.state == "active" and not again:
-        return activation.end
-    if again > now + MAX_BACKOFF_SECONDS:
-        return now
-    return min(again, activation.end) if activation.state != "revoking" else again
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,8 +99,8 @@ class AccessSweeper:
 
     async def drain(self) -> None:
         """Return when nothing runs that was started."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks.values()))
+        while running := (*self._tasks.values(), *self.granter.running()):
+            await asyncio.wait(running)
 
     async def close(self) -> None:
         """Let go of what runs; it goes on at the next start."""
