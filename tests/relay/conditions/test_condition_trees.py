@@ -111,8 +111,12 @@ def test_every_cut_of_a_tree_is_refused() -> None:
         expression(field(4, field(1, b"\xff"))),
         expression(field(5, b"")),
         expression(field(9, field(1, b"x"))),
+        expression(field(3, b"\x2a\x01x")),
     ],
-    ids=["nothing", "no number", "no kind", "wire type", "number", "no text", "member", "loop"],
+    ids=[
+        *("nothing", "no number", "no kind", "wire type", "number", "no text", "member", "loop"),
+        "half a number",
+    ],
 )
 def test_bytes_that_are_no_tree(data: bytes) -> None:
     """Whatever else the bytes are, it is a `TreeError`."""

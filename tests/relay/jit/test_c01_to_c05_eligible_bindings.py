@@ -269,6 +269,15 @@ def test_c04_limit_that_makes_the_id_too_long() -> None:
     assert found.warnings
 
 
+@pytest.mark.parametrize("role", ["", " ", "roles/a:YQ==", "roles/a:b:c"])
+def test_c04_role_that_would_be_read_as_another(role: str) -> None:
+    """A role whose entitlement could not be told from another one is not listed."""
+    found = bindings(JIT, role=role).listing(ALICE)
+
+    assert () == found.entitlements
+    assert found.warnings
+
+
 def test_c04_what_was_read_is_remembered() -> None:
     """A text is read once, and not too many are remembered."""
     assert read_condition(f"{JIT} && remembered") is read_condition(f"{JIT} && remembered")

@@ -195,6 +195,17 @@ async def test_c06_analyzer_warns_of_what_it_did_not_see(world: World) -> None:
     assert ("Google did not look everywhere, so there may be more.",) == found.warnings
 
 
+async def test_c06_analyzer_warns_of_what_it_cannot_read(world: World) -> None:
+    """A condition that has no one form makes nobody eligible, and is told of."""
+    world.bind(
+        binding("roles/compute.admin", ALICE, condition=f"{JIT} && request.a.all(request, true)")
+    )
+    found = await world.analyzer.listing(ALICE, "project-1")
+
+    assert () == found.entitlements
+    assert 1 == len(found.warnings)
+
+
 async def test_c06_analyzer_cannot_have_holders_of_a_limited_role(world: World) -> None:
     """Nobody holds a limited role by Policy Analyzer."""
     world.bind(binding("roles/compute.admin", ALICE, condition=f"{MPA} && {LIMIT}"))

@@ -100,7 +100,17 @@ def test_c28_result_that_is_no_name(expression: str) -> None:
     assert MAX_NAME_CHARS < 21 * len(ALICE)
 
 
-def test_c28_address_with_a_nul() -> None:
-    """An address that the library would see only in part is not mapped."""
+@pytest.mark.parametrize(
+    "address", ["alice@example.com\0.example.org", "\ud800@example.com"], ids=["NUL", "half"]
+)
+def test_c28_address_that_would_not_be_seen_whole(address: str) -> None:
+    """An address that the library would see only in part, or not at all, is not mapped."""
     with pytest.raises(MappingError):
-        AddressMapping("user.email").address("alice@example.com\0.example.org")
+        AddressMapping("user.email").address(address)
+
+
+def test_c28_extract_without_a_match() -> None:
+    """What has no match is the empty text, whichever end is missing."""
+    mapping = AddressMapping("'<' + user.email.extract('z{x}') + user.email.extract('{x}z') + '>'")
+
+    assert "<>" == mapping.address(ALICE)

@@ -33,8 +33,11 @@ from quorumkey_relay.conditions.writing import AND, OR, written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Of one condition; Google's own limit is twelve logical operators.
-MAX_EXPRESSION_BYTES: Final = 8_192
+#: Of one condition; Google itself takes twelve logical operators.
+MAX_EXPRESSION_BYTES: Final = 4_096
+#: Of its tree as the library gives it out, which has some 20 for each part. It is read by Python,
+#: which takes much longer over it than the library needs to parse the text.
+MAX_TREE_BYTES: Final = 16_384
 
 _TOKEN: Final = re.compile(
     r"""
@@ -78,8 +81,11 @@ def parse(text: str) -> Node:
         expression = _environment().compile(text, disable_check=True)
     except Exception as error:  # noqa: BLE001 - the library says everything with RuntimeError
         raise explained(str(error)) from None
+    serialized: bytes = expression.serialize()
+    if len(serialized) > MAX_TREE_BYTES:
+        raise ConditionError("it has too many parts")
     try:
-        return _joined(read_parsed(expression.serialize()))
+        return _joined(read_parsed(serialized))
     except TreeError as error:
         raise ConditionError(f"its syntax tree cannot be read: {error}") from None
 

@@ -13,7 +13,6 @@ import msgspec
 
 from quorumkey_relay.conditions import ConditionError
 from quorumkey_relay.domain.jit.entitlement import (
-    MAX_ENTITLEMENT_ID_CHARS,
     Entitlement,
     EntitlementError,
     EntitlementId,
@@ -147,12 +146,9 @@ class Bindings:
     def _id(self, role: str, condition: str) -> EntitlementId:
         """Return an id that can be written out and read again; raises `EntitlementError`."""
         found = EntitlementId(self.project, role, condition)
-        if not condition and ":" not in role and role.strip():  # nearly all of them
-            if len(self.project) + len(role) < MAX_ENTITLEMENT_ID_CHARS:
-                return found
-        elif EntitlementId.parse(str(found)) == found:
-            return found
-        raise EntitlementError("It cannot be read again.")
+        if EntitlementId.parse(str(found)) != found:
+            raise EntitlementError("It cannot be read again.")
+        return found
 
     def _named(self, members: Collection[str]) -> Iterable[_Says]:
         """Return where to note what a binding says, once for each of its members."""
