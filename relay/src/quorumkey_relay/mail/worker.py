@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 #: Messages in flight, each over a connection of its own.
 MAX_IN_FLIGHT: Final = 8
-ALARM: Final = "mail"
+#: The server takes nothing now; it refused a message for good, or took it too late.
+WAITING_ALARM: Final = "mail_waiting"
+GIVEN_UP_ALARM: Final = "mail_given_up"
+_LANE: Final = "smtp"
 
 log = logs.get()
 
@@ -75,15 +78,15 @@ class MailWorker:
             await self.mailer.send(mail.message, mail.recipients)
         except MailFailed as failure:
             if failure.is_final:
-                self.alarms.clear(ALARM, "server")  # it does answer
+                self.alarms.clear(WAITING_ALARM, _LANE)  # it does answer
                 return self._failed(mail, failure.message, "refused")
-            self.alarms.raise_alarm(ALARM, "server", f"E-mail waits: {failure.message}")
+            self.alarms.raise_alarm(WAITING_ALARM, _LANE, f"E-mail waits: {failure.message}")
             log.warning("mail_not_sent", attempt=mail.attempts, reason="try_again")
             return replace(mail, fault=failure.message)
-        self.alarms.clear(ALARM, "server")
+        self.alarms.clear(WAITING_ALARM, _LANE)
         return replace(mail, state="sent", fault=None)
 
     def _failed(self, mail: Mail, fault: str, reason: str) -> Mail:
-        self.alarms.report(ALARM, "message", f"An e-mail was given up: {fault}")
+        self.alarms.report(GIVEN_UP_ALARM, _LANE, f"An e-mail was given up: {fault}")
         log.error("mail_not_sent", attempt=mail.attempts, reason=reason)
         return replace(mail, state="failed", fault=fault)
