@@ -324,13 +324,29 @@ async def test_google_being_down_is_not_final(google: CloudRig) -> None:
     assert not (await failure(google)).is_final
 
 
-async def test_a_policy_without_an_etag_is_not_written(google: CloudRig) -> None:
-    """A 200 that is no policy, of a proxy on the way, changes nothing."""
-    google.cloud.faults.statuses = [200]
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b'{"bindings":[]}', b'{"etag":"x","bindings":{}}'], ids=str
+)
+async def test_what_is_no_policy_is_not_written_over(google: CloudRig, body: bytes) -> None:
+    """A page of a proxy, a policy without an etag, and another form stop the change."""
+    google.cloud.faults.bodies = [body]
 
     failed = await failure(google)
 
     assert (False, [("getIamPolicy", 200)]) == (failed.is_final, google.methods)
+
+
+async def test_an_error_without_googles_word_is_told_by_its_status(google: CloudRig) -> None:
+    """A proxy's page is not repeated to anybody."""
+    google.cloud.faults.bodies = [b"<html>c4n4ry", b'{"error":{"status":"c4n4ry; DROP"}}']
+    google.cloud.faults.body_status = 403
+
+    first, second = await failure(google), await failure(google)
+
+    assert {"Google Cloud did not read the IAM policy of project-1: 403."} == {
+        first.message,
+        second.message,
+    }
 
 
 async def test_what_the_executor_says_of_itself(google: CloudRig) -> None:

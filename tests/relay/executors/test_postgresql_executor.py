@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +11,12 @@ from tests.relay.executors.parts import ALICE, END, activation
 from tests.relay.executors.postgres import LOST
 
 from quorumkey_relay.eligibility.mapping import MappingError
-from quorumkey_relay.executors.memberships import quoted
+from quorumkey_relay.executors.memberships import Membership, quoted, take
 from quorumkey_relay.executors.postgresql import PostgresqlExecutor
 from quorumkey_relay.usecases.jit.ports import GrantFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from tests.relay.executors.postgres import Server
@@ -61,9 +62,11 @@ def executor(
     )
 
 
-def asked(role: str = REPORTS, *, condition: str = "", **members: object) -> Activation:
+def asked(
+    role: str = REPORTS, *, condition: str = "", project: str = "warehouse", **members: object
+) -> Activation:
     """An activation of a PostgreSQL role."""
-    return activation(role=role, project="warehouse", condition=condition, **members)
+    return activation(role=role, project=project, condition=condition, **members)
 
 
 NEWER = asked(activation_id="0193d3c1-6b1e-7000-8000-000000000002", end=END + 600)
@@ -148,6 +151,21 @@ async def test_c11_an_extension_outlasts_the_first(server: Server) -> None:
     await target.revoke(NEWER)
 
     assert (True, False) == (after_the_first, await is_member(server))
+
+
+async def test_two_projects_can_lead_to_one_membership(server: Server) -> None:
+    """It lasts until the last of them has ended, whichever was granted first."""
+    target = executor(server)
+    here = asked()
+    there = asked(project="lake", activation_id="0193d3c1-6b1e-7000-8000-000000000003")
+    await target.grant(there, None)
+    await target.grant(here, None)
+
+    await target.revoke(here)
+    after_one = await is_member(server)
+    await target.revoke(there)
+
+    assert (True, False) == (after_one, await is_member(server))
 
 
 async def test_the_record_says_until_when(server: Server) -> None:
@@ -295,6 +313,54 @@ async def test_a_revoke_that_could_not_end_sessions_is_not_done(server: Server) 
         with pytest.raises((OSError, *LOST)):
             await session.fetchval("SELECT 1")
         assert 0 == await server.value(MEMBERSHIPS)
+
+
+class StubbornSession:
+    """A server on which somebody's connection does not end."""
+
+    def __init__(self) -> None:
+        self.executed: list[str] = []
+
+    async def execute(self, query: str, *values: object) -> None:
+        """Do nothing."""
+        del values
+        self.executed.append(query)
+
+    async def fetchval(self, query: str, *values: object) -> object:
+        """Everything is there, the membership is ours alone, and a connection stays."""
+        del values
+        if "activation_id FROM" in query:
+            return "1"
+        return "pg_terminate_backend" not in query and "project <>" not in query
+
+    @asynccontextmanager
+    async def transaction(self, *, isolation: str) -> AsyncGenerator[None, None]:
+        """No transaction."""
+        del isolation
+        yield
+
+
+async def test_a_connection_that_does_not_end_is_waited_for() -> None:
+    """The membership is ended, but not forgotten: the next try ends the connection."""
+    session = StubbornSession()
+    given = Membership(role=REPORTS, member="carol", project="warehouse", activation_id="1")
+
+    with pytest.raises(GrantFailed) as caught:
+        await take(session, given, ends_sessions=True)
+
+    assert (False, 'REVOKE "reports" FROM "carol"') == (
+        caught.value.is_final,
+        session.executed[-1],
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["", "nul\0", "n" * 64, "é" * 32], ids=["empty", "nul", "long", "long_bytes"]
+)
+def test_what_cannot_be_a_name_is_not_quoted(name: str) -> None:
+    """PostgreSQL would end or cut it, and take another name for it."""
+    with pytest.raises(ValueError, match=r".*"):
+        quoted(name)
 
 
 async def test_two_grants_at_once(server: Server) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from quorumkey_relay.config_conflicts import is_loopback
 from quorumkey_relay.eligibility.mapping import AddressMapping, MappingError
-from quorumkey_relay.executors.memberships import Session, give, take
+from quorumkey_relay.executors.memberships import Membership, Session, give, take
 from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.usecases.jit.ports import GrantFailed
 
@@ -109,39 +109,31 @@ class PostgresqlExecutor:
         if activation.entitlement.condition:
             message = "PostgreSQL grants whole roles; this one is limited by a condition."
             raise GrantFailed(message, is_final=True)
-        user = self._user(activation)
-        await self._in_session(
-            lambda session: give(
-                session,
-                role=activation.entitlement.role,
-                member=user,
-                activation_id=activation.activation_id,
-                end=activation.end,
-            )
-        )
+        wanted = self._membership(activation)
+        await self._in_session(lambda session: give(session, wanted, end=activation.end))
 
     async def revoke(self, activation: Activation) -> None:
         """End the membership that this activation gave, and the person's connections."""
-        user = self._user(activation)
+        given = self._membership(activation)
         await self._in_session(
-            lambda session: take(
-                session,
-                role=activation.entitlement.role,
-                member=user,
-                activation_id=activation.activation_id,
-                ends_sessions=self._ends_sessions,
-            )
+            lambda session: take(session, given, ends_sessions=self._ends_sessions)
         )
 
     async def close(self) -> None:
         """Do nothing: no connection outlives its call."""
 
-    def _user(self, activation: Activation) -> str:
+    def _membership(self, activation: Activation) -> Membership:
         try:
-            return self._user_of(activation.beneficiary)
+            member = self._user_of(activation.beneficiary)
         except MappingError:
             message = f"The user_mapping of {self._name} gives no PostgreSQL role for the person."
             raise GrantFailed(message, is_final=True) from None
+        return Membership(
+            role=activation.entitlement.role,
+            member=member,
+            project=activation.entitlement.project,
+            activation_id=activation.activation_id,
+        )
 
     async def _in_session(self, work: Callable[[Session], Awaitable[None]]) -> None:
         try:

@@ -60,6 +60,7 @@ class CloudFaults:
 
     Attributes:
         statuses: the next calls are answered with these, and not looked at.
+        bodies: the next calls are answered with these and ``body_status``, as of a proxy between.
         hangs: so many of the next calls are never answered, and not looked at.
         conflicts: before so many of the next writes somebody else has changed the policy.
         conflict_status: what such a write is answered with: 409, or 412.
@@ -67,6 +68,8 @@ class CloudFaults:
     """
 
     statuses: list[int] = field(default_factory=list[int])
+    bodies: list[bytes] = field(default_factory=list[bytes])
+    body_status: int = HTTPStatus.OK
     hangs: int = 0
     conflicts: int = 0
     conflict_status: int = HTTPStatus.CONFLICT
@@ -209,6 +212,8 @@ class GoogleCloud:
         if self.faults.hangs:
             self.faults.hangs -= 1
             return Reply(0, action="silence")
+        if self.faults.bodies:
+            return Reply(self.faults.body_status, body=self.faults.bodies.pop(0))
         if self.faults.statuses:
             return _error(self.faults.statuses.pop(0), "A fault that was asked for.")
         return None
