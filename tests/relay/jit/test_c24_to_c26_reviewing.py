@@ -71,7 +71,7 @@ async def test_c24_justification_before_limits_before_eligibility(desk: Desk) ->
     token = token_of(request)
     desk.policy.drop(ALICE)
     reviewing = desk.cases.reviewing
-    told = []
+    told: list[str] = []
     for rules in (
         replace(desk.rules, justification_pattern="OTHER", max_duration_seconds=60),
         replace(desk.rules, max_duration_seconds=60, max_reviewers=1),

@@ -42,7 +42,7 @@ async def test_c37_a_request_is_published_with_the_link(desk: Desk) -> None:
     view = await desk.ask(BOB, CAROL)
     event = await only(desk, "jit.requested")
     attributes = event["attributes"]
-    link = urlsplit(attributes.pop("action_url"))
+    link = urlsplit(str(attributes.pop("action_url")))
     now = desk.sim.clock.now()
 
     assert (

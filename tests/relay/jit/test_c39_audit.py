@@ -177,3 +177,25 @@ async def test_c39_what_is_no_reason_is_not_logged(
     await desk.why_not(desk.body(justification="one\ntwo"))
 
     assert [logs.REDACTED, logs.REDACTED] == [line["justification"] for line in audit()]
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_logged"),
+    [
+        ("BUG-12345: disk of db-7 is full", True),
+        ("revert 0123456789012345678901234567890123456789", True),
+        (f"key {'qk_live_' + 'a' * 43}", False),
+    ],
+    ids=["words", "a commit", "a key"],
+)
+async def test_c39_a_key_in_a_reason_is_not_logged(
+    desk: Desk, audit: Callable[[], list[dict[str, Any]]], reason: str, *, is_logged: bool
+) -> None:
+    """People paste what they should not; the event keeps the reason as it was given."""
+    await desk.ask(justification=reason)
+    (event,) = await desk.events("jit.requested")
+
+    assert (reason if is_logged else logs.REDACTED, reason) == (
+        audit()[0]["justification"],
+        event["access_request"]["justification"],
+    )

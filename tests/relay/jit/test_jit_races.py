@@ -240,12 +240,13 @@ async def test_jit_a_store_that_fails_is_no_success(
 ) -> None:
     """The mail may be out, and its link leads nowhere."""
 
-    async def fails(_: object) -> None:
+    async def fails(_: object, writes: object) -> None:
+        del writes
         message = "the disk is full"
         raise StoreUnavailable(message)
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(desk.sim.store), "commit", lambda _, writes: fails(writes))
+        patched.setattr(type(desk.sim.store), "commit", fails)
         with pytest.raises(StoreUnavailable):
             await desk.send(desk.body())
     mail = message_from_string(desk.post.sent[0][0], policy=default).get_body(("plain",))

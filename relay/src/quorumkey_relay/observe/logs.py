@@ -41,6 +41,7 @@ call_id: Final[ContextVar[str | None]] = ContextVar("call_id", default=None)
 _MAX_FRAMES: Final = 30
 _MAX_TEMPLATE_CHARS: Final = 200
 _MAX_REASON_CHARS: Final = 100
+_KEY_LIKE: Final = re.compile(r"[A-Za-z0-9_-]{41}", re.ASCII)
 
 
 def _shape(pattern: str) -> Callable[[object], bool]:
@@ -81,8 +82,16 @@ def _names(value: object) -> bool:
 
 
 def _reason_given(value: object) -> bool:
-    """Accept what a person has given as the reason for wanting a role: one line, and short."""
-    return isinstance(value, str) and len(value) < _MAX_REASON_CHARS and value.isprintable()
+    """Accept what a person has given as the reason for wanting a role: a short line of words.
+
+    A word as long as a key or a token is none; an id of 40 characters, such as a commit's, is.
+    """
+    return (
+        isinstance(value, str)
+        and len(value) < _MAX_REASON_CHARS
+        and value.isprintable()
+        and _KEY_LIKE.search(value) is None
+    )
 
 
 def _foreign_template(value: object) -> bool:
@@ -104,7 +113,7 @@ _address: Final = _shape(r"[0-9A-Fa-f.:/]{2,50}")
 _origin: Final = _shape(r"https?://[0-9A-Za-z.:\[\]-]{1,260}")
 _version: Final = _shape(r"[0-9A-Za-z.+-]{1,40}")
 _email: Final = _shape(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,255}")
-_name: Final = _shape(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
+_name: Final = _shape(r"[\x21-\x7e]{1,256}")
 _time: Final = _shape(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 #: Every field that a log line may have, and what its value must look like.

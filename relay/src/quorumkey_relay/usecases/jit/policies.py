@@ -131,6 +131,6 @@ def _view(policy: StoredPolicy) -> RolePolicyView:
     return RolePolicyView(
         project=policy.project,
         revision=policy.revision,
-        bindings=len(read_policy(policy.document).bindings),
+        size_bytes=len(policy.document),
         changed_at=format_time(policy.changed_at),
     )

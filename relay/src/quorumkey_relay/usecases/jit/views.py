@@ -141,9 +141,9 @@ class ActivationView(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class RolePolicyView(Struct, frozen=True):
-    """A policy that was handed to the relay; times as RFC 3339 text, as in all of ``/v1``."""
+    """A policy that was handed to the relay, and its size; times as RFC 3339 text."""
 
     project: str
     revision: int
-    bindings: int
+    size_bytes: int
     changed_at: str
