@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quorumkey_relay.config_conflicts import is_loopback
+from quorumkey_relay.eligibility.eligibility_problems import eligibility_problems
 from quorumkey_relay.eligibility.mapping import AddressMapping, MappingError
 from quorumkey_relay.identity.files import UnsafeFileError, read_private
 from quorumkey_relay.identity.identity_problems import identity_problems
-from quorumkey_relay.jit_settings import JitSettings, PostgresqlExecutor, WebhookExecutor
+from quorumkey_relay.identity.published import is_trustworthy
+from quorumkey_relay.jit_settings import (
+    GcpIamExecutor,
+    JitSettings,
+    PostgresqlExecutor,
+    WebhookExecutor,
+)
 from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.yaml_file import read_file
 
@@ -45,10 +52,7 @@ def read_jit_file(path: Path) -> JitSettings:
 
 def _problems(settings: JitSettings) -> Iterator[str]:
     yield from identity_problems(settings.identity)
-    eligibility = settings.eligibility
-    sources = (eligibility.file is not None, eligibility.api, eligibility.google is not None)
-    if sum(sources) != 1:
-        yield "eligibility must have exactly one of file, api and google."
+    yield from eligibility_problems(settings.eligibility)
     yield from _of_activation(settings.activation)
     yield from _of_executors(settings.executors)
     if settings.notification.mail is not None:
@@ -83,6 +87,8 @@ def _of_executors(executors: tuple[ExecutorSettings, ...]) -> Iterator[str]:
         names.add(executor.name)
         if not executor.projects:
             yield f"{path}.projects must name at least one project, or *."
+        if isinstance(executor, GcpIamExecutor) and not is_trustworthy(executor.url):
+            yield f"{path}.url must be an https address."
 
 
 def _of_mail(mail: MailSettings) -> Iterator[str]:
