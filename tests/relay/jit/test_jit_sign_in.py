@@ -6,7 +6,6 @@ import hashlib
 from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from tests.relay.jit.identities import (
     PUBLIC_URL,
@@ -54,8 +53,11 @@ async def rig(tmp_path: Path, anyio_backend: object) -> AsyncGenerator[Rig, None
 class Browser:
     """A browser that keeps cookies and goes where it is sent."""
 
-    def __init__(self, rig: Rig, identity: Identity | None = None) -> None:
+    def __init__(
+        self, rig: Rig, identity: Identity | None = None, public_url: str = PUBLIC_URL
+    ) -> None:
         self.rig = rig
+        self.public_url = public_url
         self.identity = rig.identity() if identity is None else identity
         assert self.identity.sign_in is not None
         self.sign_in: SignIn = self.identity.sign_in
@@ -71,9 +73,8 @@ class Browser:
 
     async def provider(self, url: str) -> dict[str, str]:
         """Sign in there; returns what it sends the browser back with."""
-        async with httpx.AsyncClient() as client:
-            answer = await client.get(url)
-        assert answer.headers["location"].startswith(f"{PUBLIC_URL}/jit/callback?")
+        answer = await self.rig.client.get(url, headers={}, timeout_seconds=10)
+        assert answer.headers["location"].startswith(f"{self.public_url}/jit/callback?")
         return query_of(answer.headers["location"])
 
     async def back(self, query: dict[str, str]) -> SignInAnswer:
@@ -147,11 +148,8 @@ async def test_the_cookie_of_a_session(
     rig: Rig, public_url: str, name: str, flags: list[str]
 ) -> None:
     """Scripts cannot read it, other sites cannot use it, and by https it goes by https alone."""
-    browser = Browser(rig, rig.identity(public_url=public_url))
-    began = await browser.begin()
-    async with httpx.AsyncClient() as client:
-        location = (await client.get(began)).headers["location"]
-    answer = await browser.back(query_of(location))
+    browser = Browser(rig, rig.identity(public_url=public_url), public_url)
+    answer = await browser.whole()
     session, sign_in = (cookie.split("; ") for cookie in answer.cookies)
 
     assert (name, 43, flags) == (*_measured(session[0]), session[1:])
