@@ -101,10 +101,10 @@ async def test_a_target_that_does_not_take_it_back(around: Surroundings, deed: D
         around.call_seconds = 0.01
     async with world(around) as one:
         request = await one.approved()
-        around.target.will(deed, times=20)
+        around.target.will(deed, times=7)
         await one.pass_time(30 * MINUTE)
         alarms = one.alarms.standing()
-        for _ in range(19):
+        for _ in range(6):
             role = await one.role(request)
             assert 0 < role.next_at - one.clock.now() <= 30
             await one.pass_time(30)
@@ -114,7 +114,7 @@ async def test_a_target_that_does_not_take_it_back(around: Surroundings, deed: D
 
         assert (1, 1, []) == (len(alarms), len(standing), one.alarms.standing())
         assert ("ended", "expired", None) == (role.state, role.end_reason, around.target.has())
-        assert ["grant", *["revoke"] * 21] == around.target.calls
+        assert ["grant", *["revoke"] * 8] == around.target.calls
         assert ["jit.granted", "jit.ended"] == await one.told()
 
 
@@ -173,6 +173,31 @@ async def test_the_end_came_while_nobody_served(around: Surroundings) -> None:
         await one.settle()
 
         assert ("ended", None) == ((await one.role(request)).state, around.target.has())
+
+
+async def test_access_that_outlives_the_relay(around: Surroundings) -> None:
+    """A relay that starts before the end takes the role back at the end."""
+    async with world(around) as one:
+        request = await one.approved()
+    async with world(around) as one:
+        await one.pass_time(30 * MINUTE - 1)
+        before = await one.role(request)
+        await one.pass_time(1)
+
+        assert ("active", "ended") == (before.state, (await one.role(request)).state)
+        assert None is around.target.has()
+
+
+async def test_a_target_that_is_silent_when_the_time_is_over(around: Surroundings) -> None:
+    """What was asked for is not waited for longer than it would last; then it is taken back."""
+    async with world(around) as one:
+        around.target.will("hangs after")
+        role = await one.activate_alone(start=START - 30 * MINUTE + 1, end=START + 1)
+        one.clock.advance(1)
+        await one.settle()
+
+        assert ("granting", None) == (role.state, around.target.has())
+        assert "unconfirmed" == (await one.role(role)).end_reason
 
 
 @pytest.mark.parametrize("deed", ["hangs before", "hangs after"])
@@ -247,6 +272,7 @@ async def test_the_end_of_what_was_never_asked_for(one: World) -> None:
 async def test_the_clock_is_set_back_after_the_end(one: World) -> None:
     """Access that is over stays over."""
     role = await one.activate_alone()
+    await one.settle()
     await one.pass_time(30 * MINUTE)
     one.clock.advance(-HOUR)
     await one.settle()
@@ -257,6 +283,7 @@ async def test_the_clock_is_set_back_after_the_end(one: World) -> None:
 async def test_the_clock_is_set_back_while_access_lasts(one: World) -> None:
     """Access ends when the clock says so; before its begin nobody counts as having it."""
     role = await one.activate_alone()
+    await one.settle()
     one.clock.advance(-HOUR)
     await one.settle()
     early = await one.role(role)

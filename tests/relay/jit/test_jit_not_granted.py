@@ -25,7 +25,8 @@ from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.store.protocol import Conflict
 from quorumkey_relay.store.writes import PutActivation, PutDevice, TakeClaim
 from quorumkey_relay.usecases.advance import advance
-from quorumkey_relay.usecases.jit.grant import activation_of_request, builtin_claim
+from quorumkey_relay.usecases.jit.follow import builtin_claim
+from quorumkey_relay.usecases.jit.grant import activation_of_request
 from quorumkey_relay.usecases.jit.watch import WAITING_SECONDS
 
 if TYPE_CHECKING:

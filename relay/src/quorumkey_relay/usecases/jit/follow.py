@@ -7,6 +7,7 @@ eligible still (C24); a time that is over is told; so is what ended the signed r
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -15,19 +16,20 @@ from msgspec.structs import replace
 from quorumkey_relay.domain import lifecycle
 from quorumkey_relay.domain.jit.request import status_at
 from quorumkey_relay.domain.model import Status
+from quorumkey_relay.domain.transactions import Claim
 from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
 from quorumkey_relay.store.writes import PutAccessRequest, PutActivation, TakeClaim
 from quorumkey_relay.usecases.jit.events import request_event
 from quorumkey_relay.usecases.jit.grant import (
     MAX_CONFLICT_RETRIES,
     activation_of_request,
-    builtin_claim,
 )
 from quorumkey_relay.usecases.jit.ports import SourceUnavailable
 from quorumkey_relay.usecases.protection.votes import lost_votes
 
 if TYPE_CHECKING:
     from quorumkey_relay.clock import Clock
+    from quorumkey_relay.domain.jit.activation import Activation
     from quorumkey_relay.domain.jit.request import AccessRequest, NotGranted
     from quorumkey_relay.mint import Mint
     from quorumkey_relay.store.protocol import Store
@@ -39,6 +41,21 @@ if TYPE_CHECKING:
 
 #: An approval waits because nobody can say who is eligible, or nothing grants roles in its project.
 WAITING_ALARM: Final = "access_waiting"
+
+
+def builtin_claim(activation: Activation, *, claim_id: str, now: int) -> Claim | None:
+    """Return the claim of the relay itself on the signed request behind an activation, if any."""
+    if activation.request_id is None:
+        return None
+    return Claim(
+        claim_id=claim_id,
+        request_id=activation.request_id,
+        integrator_id=activation.integrator_id,
+        executor="builtin",
+        key_digest=hashlib.sha256(activation.activation_id.encode()).digest(),
+        claimed_at=now,
+        result_by=activation.end,
+    )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,6 @@ committed with the result of the claim, as the relay signs it, and with what is 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from quorumkey_relay.domain.jit.activation import Activation, changed
-from quorumkey_relay.domain.transactions import Claim
 from quorumkey_relay.observe import logs
 from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
 from quorumkey_relay.store.writes import PutActivation, PutMail, SettleClaim
@@ -74,21 +72,6 @@ def activation_of_request(  # noqa: PLR0913 - what an activation is made of
         created_at=now,
         access_request=request.id,
         request_id=request.request_id,
-    )
-
-
-def builtin_claim(activation: Activation, *, claim_id: str, now: int) -> Claim | None:
-    """Return the claim of the relay itself on the signed request behind an activation, if any."""
-    if activation.request_id is None:
-        return None
-    return Claim(
-        claim_id=claim_id,
-        request_id=activation.request_id,
-        integrator_id=activation.integrator_id,
-        executor="builtin",
-        key_digest=hashlib.sha256(activation.activation_id.encode()).digest(),
-        claimed_at=now,
-        result_by=activation.end,
     )
 
 
@@ -227,7 +210,7 @@ class Granter:
         name = activation.activation_id
         was_asked = activation.attempts > 0 or name in self._unsure
         self._unsure.add(name)
-        fault = await self.targets.grant(activation, await self._evidence(activation))
+        fault = await self._ask_for(activation)
         now = self.clock.now()
         if fault is None:
             await self._granted(activation, now)
@@ -261,7 +244,7 @@ class Granter:
 
     async def _grant_again(self, activation: Activation) -> None:
         """Have the target take what has changed of an activation; the access stands meanwhile."""
-        fault = await self.targets.grant(activation, await self._evidence(activation))
+        fault = await self._ask_for(activation)
         if fault is not None and not fault.is_final:
             await self.store.commit((_later(activation, fault, self.clock.now()),))
             return
@@ -348,6 +331,11 @@ class Granter:
         self._unsure.discard(activation.activation_id)
         self._ending.pop(activation.activation_id, None)
         self.targets.quiet(activation)
+
+    async def _ask_for(self, activation: Activation) -> Fault | None:
+        evidence = await self._evidence(activation)
+        left = activation.end - self.clock.now()
+        return await self.targets.grant(activation, evidence, seconds_left=left)
 
     async def _evidence(self, activation: Activation) -> bytes | None:
         """Return the receipt of the signed approval, if there is one."""

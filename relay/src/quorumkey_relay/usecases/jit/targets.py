@@ -98,11 +98,16 @@ class Targets:
         executor = self.executors.named(activation.executor)
         return executor is not None and executor.expires_by_itself
 
-    async def grant(self, activation: Activation, evidence: bytes | None) -> Fault | None:
-        """Have a role given; None once that is confirmed."""
+    async def grant(
+        self, activation: Activation, evidence: bytes | None, *, seconds_left: int
+    ) -> Fault | None:
+        """Have a role given; None once that is confirmed.
+
+        Nobody waits for it longer than it would last: then it has to be taken back.
+        """
         executor = self.executors.named(activation.executor)
         call = None if executor is None else executor.grant(activation, evidence)
-        fault = await self._ask(activation, call)
+        fault = await self._ask(activation, call, min(self.call_seconds, seconds_left))
         if fault is None or fault.is_final:
             self.alarms.clear(GRANTING_ALARM, _lane(activation))
         elif activation.attempts + 1 >= GRANT_ALARM_ATTEMPTS:
@@ -117,9 +122,8 @@ class Targets:
     async def revoke(self, activation: Activation) -> Fault | None:
         """Have a role taken back; None once that is confirmed."""
         executor = self.executors.named(activation.executor)
-        fault = await self._ask(
-            activation, None if executor is None else executor.revoke(activation)
-        )
+        call = None if executor is None else executor.revoke(activation)
+        fault = await self._ask(activation, call, self.call_seconds)
         if fault is None:
             self.alarms.clear(ENDING_ALARM, _lane(activation))
         else:
@@ -140,14 +144,16 @@ class Targets:
         self.alarms.clear(GRANTING_ALARM, _lane(activation))
         self.alarms.clear(ENDING_ALARM, _lane(activation))
 
-    async def _ask(self, activation: Activation, call: Awaitable[None] | None) -> Fault | None:
+    async def _ask(
+        self, activation: Activation, call: Awaitable[None] | None, seconds: float
+    ) -> Fault | None:
         name = activation.executor
         if call is None:
             return Fault(f"There is no executor named {name} any more.", is_final=False)
         places = self._places.setdefault(name, asyncio.Semaphore(MAX_CALLS_OF_EXECUTOR))
         async with places:
             try:
-                async with asyncio.timeout(self.call_seconds):
+                async with asyncio.timeout(seconds):
                     await call
             except GrantFailed as failed:
                 return Fault(failed.message, failed.is_final)

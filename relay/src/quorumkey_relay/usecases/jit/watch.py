@@ -111,10 +111,13 @@ class AccessSweeper:
         await self.granter.close()
 
     def _take_all(self) -> None:
-        self._due = [
-            *((0, "request", one.id) for one in self.store.open_access_requests()),
-            *((0, "activation", one.activation_id) for one in self.store.open_activations()),
+        now = self.clock.now()
+        self._due = [(now, "request", one.id) for one in self.store.open_access_requests()]
+        self._due += [
+            (due_at(one, now), "activation", one.activation_id)
+            for one in self.store.open_activations()
         ]
+        heapq.heapify(self._due)
 
     def _add(self, at: int, kind: Kind, name: str) -> None:
         heapq.heappush(self._due, (at, kind, name))
