@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.relay.api import harness
-from tests.relay.api.harness import INTEGRATOR, OTHER_INTEGRATOR, ok
+from tests.relay.api.harness import INTEGRATOR, OTHER_INTEGRATOR, compact, ok
 from tests.relay.jit.reception import ALICE, BINDINGS, OWN_ENTITLEMENT, PROJECT, done, reception
 from tests.relay.simulator import START
 
@@ -80,7 +80,7 @@ async def test_a_policy_is_put_read_listed_and_removed(office: Reception) -> Non
     view = {
         "project": PROJECT,
         "revision": 1,
-        "bindings": len(BINDINGS),
+        "size_bytes": len(compact(policy)),
         "changed_at": "2027-01-15T08:00:00Z",
     }
     assert view == put == again

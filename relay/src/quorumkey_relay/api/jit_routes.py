@@ -49,7 +49,7 @@ class JwkSet(Struct, frozen=True):
 class RolePolicyDocument(Struct, frozen=True):
     """The IAM policy of a project, as its source wrote it; more members may stand beside these."""
 
-    bindings: list[dict[str, Any]]
+    bindings: list[dict[str, Any]] = []
 
 
 def _row(  # noqa: PLR0913 - the columns of a table

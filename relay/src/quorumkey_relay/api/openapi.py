@@ -212,6 +212,7 @@ def _operation(endpoint: Endpoint[Any, Any], references: dict[str, Schema]) -> O
 def _operation_id(endpoint: Endpoint[Any, Any]) -> str:
     """Return a name such as ``getRequestsByRequestId``."""
     path = endpoint.path.removeprefix("/v1").replace("{", "by_").replace(".", "_")
+    path = f"{path}index" if path.endswith("/") else path
     words = re.split(r"[/_}]+", path.strip("/}"))
     return endpoint.method.lower() + "".join(word.capitalize() for word in words)
 

@@ -145,6 +145,7 @@ export function follow(work, seconds) {
       try {
         goesOn = await work();
       } catch (problem) {
+        if (problem.status === 401) location.reload(); // to sign in again
         goesOn = problem.status === 0 || problem.status >= 429;
       }
     }
