@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.relay.jit.desk import Desk
 
+    from quorumkey.protocol import DecisionValue
+
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("restored_logging")]
 
 
@@ -198,4 +200,53 @@ async def test_c39_a_key_in_a_reason_is_not_logged(
     assert (reason if is_logged else logs.REDACTED, reason) == (
         audit()[0]["justification"],
         event["access_request"]["justification"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "call"), [("approve", "api.activateRole"), ("deny", "api.denyRequest")]
+)
+async def test_c39_a_decision_on_a_device_is_logged_like_a_click(
+    signing: Desk,
+    audit: Callable[[], list[dict[str, Any]]],
+    decision: DecisionValue,
+    call: str,
+) -> None:
+    """With the device that signed it."""
+    asked = await signing.ask(BOB)
+    await granted(signing.vote(asked, BOB, decision))
+    line = audit()[-1]
+
+    assert (
+        call,
+        "ok",
+        "bob@example.com",
+        "alice@example.com",
+        ROLE,
+        signing.devices[BOB.email].fingerprint,
+        asked.request_id,
+    ) == (
+        line["event"],
+        line["outcome"],
+        line["user"],
+        line["beneficiary"],
+        line["role"],
+        line["device"],
+        line["request_id"],
+    )
+
+
+async def test_c39_a_refused_decision_on_a_device_is_logged(
+    signing: Desk, audit: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Somebody who lost the role tried to approve it."""
+    asked = await signing.ask(BOB)
+    signing.policy.drop(BOB)
+    await refused(signing.vote(asked))
+    line = audit()[-1]
+
+    assert ("api.activateRole", "refused", "forbidden") == (
+        line["event"],
+        line["outcome"],
+        line["code"],
     )

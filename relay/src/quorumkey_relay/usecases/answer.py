@@ -95,7 +95,10 @@ class AnswerRequest:
             return OTHER_DEVICE
         if said.request_digest != stored.terms.digest:
             return OTHER_REQUEST
-        return await self._count(stored, verified, now)  # (5) to (10)
+        counting = self._count(stored, verified, now)  # (5) to (10)
+        if self.role_votes is not None and stored.terms.profile == ROLE_PROFILE:
+            counting = self.role_votes.logged(stored, said.device, said.decision, counting)
+        return await counting
 
     async def _count(
         self, stored: Stored, verified: Verified[Decision], now: int

@@ -60,10 +60,9 @@ class SelfActivate:
             return asked
         entitlements, justification, seconds = asked
         trail.about(roles=[one.role for one in entitlements], justification=justification)
-        for one in entitlements:
-            refused = await self.eligible.refused((person.email,), one, "JIT")
-            if refused is not None:
-                return refused
+        refused = await self.eligible.alone(person.email, project, entitlements)
+        if refused is not None:
+            return refused
         executor = self.executors.for_project(project)
         if executor is None:
             return NO_EXECUTOR

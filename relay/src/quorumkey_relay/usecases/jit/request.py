@@ -105,9 +105,9 @@ class RequestAccess:
             return asked
         trail.about_request(asked)
         entitlement = asked.entitlement
-        refused = await self.eligible.refused(
-            (person.email,), entitlement, "MPA"
-        ) or await self.eligible.refused(asked.reviewers, entitlement, "MPA")
+        refused = await self.eligible.with_peers(
+            (person.email,), entitlement
+        ) or await self.eligible.as_peers(asked.reviewers, entitlement)
         if refused is not None:
             return refused
         if self.executors.for_project(project) is None:

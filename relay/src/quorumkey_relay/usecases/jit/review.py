@@ -151,7 +151,7 @@ class ReviewRequest:
 
     async def _ineligible(self, request: AccessRequest, reviewer: str) -> Refusal | None:
         people = (request.beneficiary, reviewer)
-        return await self.eligible.refused(people, request.entitlement, "MPA")
+        return await self.eligible.with_peers(people, request.entitlement)
 
     async def _grant(
         self, before: AccessRequest, voted: AccessRequest, person: Person, now: int

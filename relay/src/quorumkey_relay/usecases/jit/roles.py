@@ -109,7 +109,7 @@ class ReadRoles:
         if isinstance(entitlement, Refusal):
             return entitlement
         trail.about(role=entitlement.role)
-        refused = await self.eligible.refused((person.email,), entitlement, "MPA")
+        refused = await self.eligible.with_peers((person.email,), entitlement)
         if refused is not None:
             return refused
         try:

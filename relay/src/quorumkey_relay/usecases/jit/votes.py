@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -11,10 +11,14 @@ from quorumkey_relay.domain.jit.request import FORBIDDEN
 from quorumkey_relay.domain.lifecycle import status_at
 from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.store.writes import PutAccessRequest
+from quorumkey_relay.usecases.jit.audit import Trail
 from quorumkey_relay.usecases.jit.events import request_event
+from quorumkey_relay.usecases.jit.ports import Person
 from quorumkey_relay.usecases.jit.rules import still_allowed
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from quorumkey_relay.domain.jit.request import AccessRequest
     from quorumkey_relay.domain.model import Choice, Event, State
     from quorumkey_relay.domain.refusal import Refusal
@@ -22,9 +26,12 @@ if TYPE_CHECKING:
     from quorumkey_relay.store.protocol import Store
     from quorumkey_relay.store.records import Stored
     from quorumkey_relay.store.writes import Commit
+    from quorumkey_relay.usecases.jit.audit import AuditCall
     from quorumkey_relay.usecases.jit.eligible import Eligible
     from quorumkey_relay.usecases.jit.endings import Endings
     from quorumkey_relay.usecases.jit.ports import JitRules
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +60,21 @@ class RoleVotes:
         if request is None:
             return FORBIDDEN
         people = (request.beneficiary, terms.seats[device].person)
-        return still_allowed(request, self.rules) or await self.eligible.refused(
-            people, request.entitlement, "MPA"
+        return still_allowed(request, self.rules) or await self.eligible.with_peers(
+            people, request.entitlement
         )
+
+    async def logged(
+        self, stored: Stored, device: str, choice: Choice, answer: Awaitable[T | Refusal]
+    ) -> T | Refusal:
+        """Return what a vote is answered, once it is logged as a click would be (C39)."""
+        call: AuditCall = "api.activateRole" if choice == "approve" else "api.denyRequest"
+        trail = Trail(call, Person(email=stored.terms.seats[device].person))
+        trail.about(device=device, request_id=stored.terms.request_id)
+        request = await self.request(stored)
+        if request is not None:
+            trail.about_request(request)
+        return await trail.follow(answer)
 
     async def request(self, stored: Stored) -> AccessRequest | None:
         """Return the request for a role that a signed request belongs to."""
