@@ -177,8 +177,8 @@ class _Reading:
         if "SMTP_USERNAME" in self.environ:
             mail["username"] = self.environ["SMTP_USERNAME"]
             mail["password_file"] = _PASSWORD
-            where = "SMTP_SECRET in Secret Manager" if "SMTP_SECRET" in self.environ else ""
-            origin = where or "SMTP_PASSWORD"
+            is_managed = "SMTP_SECRET" in self.environ
+            origin = "SMTP_SECRET in Secret Manager" if is_managed else "SMTP_PASSWORD"
             self.note(f"{_PASSWORD}: put the password of {origin} there, mode 0600.")
         if "SMTP_ADDRESS_MAPPING" in self.environ:
             mail["address_mapping"] = self.environ["SMTP_ADDRESS_MAPPING"]

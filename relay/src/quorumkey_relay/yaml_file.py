@@ -94,7 +94,7 @@ def read_file(path: Path, kind: type[T]) -> T:
 
     def convert(wanted: type, found: object) -> object:
         if wanted is not Path:
-            raise NotImplementedError
+            raise AssertionError(wanted)
         return folder / str(found)
 
     return msgspec.convert(value, kind, dec_hook=convert)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from quorumkey_relay.identity.token_keys import open_token_keys
 from quorumkey_relay.jit_file import read_jit_file
 from quorumkey_relay.jit_migration import MigrationError, environment_of, migrated
+from quorumkey_relay.jit_settings import TokenSettings
+from quorumkey_relay.standins import credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +110,28 @@ def test_check_says_what_is_on(operator: Operator, tmp_path: Path) -> None:
     ) in detail
     assert is_ok
     assert not (operator.data_dir / "jit-token-key.pem").exists()
+
+
+def test_check_of_other_sources(operator: Operator, tmp_path: Path) -> None:
+    """Google and the API are named as sources, and a key that was made is named by its id."""
+    owner = operator.init()["integrator"]["id"]
+    files = credentials.Files(tmp_path / "google")
+    credentials.prepare(files)
+    credentials.write_service_account(files, "https://127.0.0.1/token")
+    google = {
+        "scope": "organizations/1",
+        "service_account_file": str(files.service_account_file),
+        "catalog": "asset_inventory",
+    }
+    open_token_keys(TokenSettings(), operator.data_dir)
+
+    by_google = checked(operator, jit_file(tmp_path, owner, eligibility={"google": google}))
+    by_api = checked(operator, jit_file(tmp_path, owner, eligibility={"api": True}))
+
+    assert (True, True) == (by_google[0], by_api[0])
+    assert "eligibility from asset inventory; " in by_google[1]
+    assert "eligibility from the API; " in by_api[1]
+    assert re.search(r"tokens signed with ES256 \([\w-]{43}\); ", by_api[1])
 
 
 def test_check_warns_where_nobody_is_told(operator: Operator, tmp_path: Path) -> None:
@@ -226,7 +252,7 @@ def test_migrating_everything(tmp_path: Path) -> None:
 
 def test_migrating_nothing(tmp_path: Path) -> None:
     """A deployment that says nothing has the original's defaults, which are ours."""
-    made = migrated({}, integrator=INTEGRATOR)
+    made = migrated({"GOOGLE_CLOUD_PROJECT": "project-1"}, integrator=INTEGRATOR)
     put(tmp_path / "service-account.json", "{}")
     (tmp_path / "jit.yaml").write_text(made.text)
 

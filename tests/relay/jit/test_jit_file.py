@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -51,7 +51,7 @@ def problems(folder: Path, text: str, *secrets: str) -> list[str]:
     return [one.removeprefix(prefix) for one in caught.value.problems]
 
 
-def changed(**parts: object) -> str:
+def changed(**parts: Any) -> str:  # noqa: ANN401 - whatever YAML can say
     """Return the smallest file with other parts."""
     return yaml.safe_dump({**yaml.safe_load(SMALLEST), **parts})
 
@@ -95,6 +95,14 @@ def test_the_defaults_are_those_of_the_original(tmp_path: Path) -> None:
 def test_everything_can_be_said(tmp_path: Path) -> None:
     """A file with each kind of executor, mail with a password and the source of Google is read."""
     text = changed(
+        identity={
+            "oidc": {
+                "issuer": "https://login.example.com",
+                "audiences": ["relay"],
+                "client_id": "relay",
+                "client_secret_file": "client",
+            }
+        },
         eligibility={"google": {"scope": "organizations/1", "service_account_file": "google"}},
         executors=[
             {"kind": "gcp_iam", "name": "google", "service_account_file": "google"},
@@ -114,7 +122,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         },
     )
 
-    settings = read_jit_file(put(tmp_path, text, "google", "dsn", "password"))
+    settings = read_jit_file(put(tmp_path, text, "google", "dsn", "password", "client"))
 
     assert isinstance(settings, JitSettings)
     assert isinstance(settings.executors[1], PostgresqlExecutor)
@@ -204,6 +212,16 @@ def test_every_contradiction_is_told_at_once(tmp_path: Path) -> None:
     ] == problems(tmp_path, text)
 
 
+def test_texts_have_bounds(tmp_path: Path) -> None:
+    """A text that is far too long, and a list where one is needed, cannot be meant."""
+    hint = {"justification_hint": "x" * 2_049}
+
+    assert ["activation.justification_hint must have at most 2048 characters."] == problems(
+        tmp_path, changed(activation=hint)
+    )
+    assert ["executors must have at least one."] == problems(tmp_path, changed(executors=[]))
+
+
 def test_c40_port_25_is_refused(tmp_path: Path) -> None:
     """Port 25 is refused at the start, whatever stands beside it."""
     for security in ("starttls", "tls", "none"):
@@ -282,6 +300,11 @@ def test_mappings_are_parsed(tmp_path: Path) -> None:
             "It is not the YAML that is expected in line 2: expected the node content, but found"
             " '<stream end>'.",
             id="cut-off",
+        ),
+        pytest.param(
+            "{[a]: 1}\n",
+            "It is not the YAML that is expected in line 1: found unhashable key.",
+            id="odd-key",
         ),
         pytest.param("a: \x01\n", "It is not YAML.", id="control"),
         pytest.param("[" * 10_000, "It is not YAML.", id="deep"),

@@ -119,14 +119,15 @@ async def test_a_wrong_password_is_tried_again(
 @pytest.mark.parametrize(
     ("mode", "text"),
     [
-        pytest.param(0o644, "sesame", id="readable-by-others"),
-        pytest.param(0o600, " \n", id="empty"),
+        pytest.param(0o644, b"sesame", id="readable-by-others"),
+        pytest.param(0o600, b" \n", id="empty"),
+        pytest.param(0o600, b"\xff\xfe", id="no-text"),
     ],
 )
-def test_password_files_that_do_not_count(tmp_path: Path, mode: int, text: str) -> None:
+def test_password_files_that_do_not_count(tmp_path: Path, mode: int, text: bytes) -> None:
     """A password that others can read, or none, keeps the relay from starting."""
     path = tmp_path / "password"
-    path.write_text(text)
+    path.write_bytes(text)
     path.chmod(mode)
     with pytest.raises(ConfigError):
         open_mailer(
@@ -134,13 +135,24 @@ def test_password_files_that_do_not_count(tmp_path: Path, mode: int, text: str) 
         )
 
 
-async def test_a_certificate_of_nobody(tls: ssl.SSLContext) -> None:
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_certificate_of_nobody(tls: ssl.SSLContext, security: str) -> None:
     """A server whose certificate no known root vouches for is sent nothing."""
-    with mail_server(Behaviour(starttls=tls)) as server:
-        found = await failure(mailer_of(server))
+    behaviour = Behaviour(starttls=tls) if security == "starttls" else Behaviour(tls=tls)
+    with mail_server(behaviour) as server:
+        found = await failure(mailer_of(server, security=security))
 
     assert "showed a certificate that does not count" in found.message
     assert not found.is_final
+    assert [] == server.taken
+
+
+async def test_tls_where_there_is_none(files: Files) -> None:
+    """A server that does not speak TLS where it should is sent nothing."""
+    with mail_server() as server:
+        found = await failure(mailer_of(server, files, security="tls"))
+
+    assert "did not agree on TLS" in found.message
     assert [] == server.taken
 
 

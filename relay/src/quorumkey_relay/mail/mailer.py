@@ -88,17 +88,18 @@ class SmtpMailer:
         """Say what happened without the server's own words, which repeat addresses."""
         server = f"The mail server {self.settings.host}:{self.settings.port}"
         is_final = False
-        match error:
+        # The library wraps what TLS says while it connects, and not while it says STARTTLS.
+        match error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error:
             case TimeoutError():
                 said = f"did not answer within {self.settings.timeout_seconds} seconds"
-            case SMTPAuthenticationError():
-                said = f"refused the user name or password (SMTP {error.code})"
-            case SMTPRecipientRefused() | SMTPDataError():
-                what = "a recipient" if isinstance(error, SMTPRecipientRefused) else "the message"
-                said = f"refused {what} (SMTP {error.code})"
-                is_final = error.code >= _PERMANENT
-            case SMTPResponseException():
-                said = f"refused the message (SMTP {error.code})"
+            case SMTPAuthenticationError(code=code):
+                said = f"refused the user name or password (SMTP {code})"
+            case SMTPRecipientRefused(code=code):
+                said, is_final = f"refused a recipient (SMTP {code})", code >= _PERMANENT
+            case SMTPDataError(code=code):
+                said, is_final = f"refused the message (SMTP {code})", code >= _PERMANENT
+            case SMTPResponseException(code=code):
+                said = f"refused the message (SMTP {code})"
             case ssl.SSLCertVerificationError():
                 said = "showed a certificate that does not count"
             case ssl.SSLError():
