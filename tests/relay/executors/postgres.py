@@ -28,7 +28,7 @@ SUPERUSER = "postgres"
 #: Who the relay signs in as: it may make its schema, and ends sessions.
 RELAY = "relay"
 _SETUP = f"""
-CREATE ROLE {RELAY} LOGIN CREATEROLE;
+CREATE ROLE {RELAY} LOGIN;
 GRANT CREATE ON DATABASE postgres TO {RELAY};
 GRANT pg_signal_backend TO {RELAY};
 """
