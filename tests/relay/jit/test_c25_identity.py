@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec.structs import replace
 from tests.relay.jit import forged
 from tests.relay.jit.identities import (
     PROXY_AUDIENCE,
@@ -21,6 +23,8 @@ from tests.relay.jit.identities import (
 )
 
 from quorumkey_relay.identity.cached import BETWEEN_SECONDS, STALE_SECONDS
+from quorumkey_relay.identity.identity_problems import identity_problems
+from quorumkey_relay.jit_settings import IdentitySettings, OidcSettings, ProxySettings
 from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.standins.exchange import json_reply
 from quorumkey_relay.standins.oidc import SigningKey
@@ -28,7 +32,6 @@ from quorumkey_relay.usecases.jit.ports import Person
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
-    from pathlib import Path
 
     from tests.relay.jit.forged import Signer
 
@@ -513,16 +516,76 @@ async def test_c25_a_proxy_without_keys(rig: Rig) -> None:
 # ------------------------------------------------------------ settings
 
 
-async def test_c25_settings_that_cannot_be_meant(rig: Rig) -> None:
-    """All of them are told."""
-    with pytest.raises(ConfigError) as nobody:
+def problems(oidc: OidcSettings | None = None, proxy: ProxySettings | None = None) -> list[str]:
+    """What cannot be meant."""
+    return list(identity_problems(IdentitySettings(oidc=oidc, proxy=proxy)))
+
+
+OIDC = OidcSettings(issuer="https://idp.example", audiences=("client",))
+PROXY = ProxySettings(audience="audience")
+
+
+def test_c25_settings_that_can_be_meant() -> None:
+    """Either, or both."""
+    assert [[], [], []] == [problems(oidc=OIDC), problems(proxy=PROXY), problems(OIDC, PROXY)]
+
+
+@pytest.mark.parametrize(
+    ("oidc", "proxy", "expected"),
+    [
+        (None, None, "identity must have oidc, proxy or both."),
+        (replace(OIDC, audiences=()), None, "identity.oidc.audiences must name"),
+        (replace(OIDC, algorithms=()), None, "identity.oidc.algorithms must name"),
+        (replace(OIDC, issuer="http://idp.example"), None, "identity.oidc.issuer must be an https"),
+        (replace(OIDC, jwks_url="ftp://x"), None, "identity.oidc.jwks_url must be an https"),
+        (
+            replace(OIDC, client_secret_file=Path("secret")),
+            None,
+            "identity.oidc.client_secret_file needs client_id",
+        ),
+        (None, replace(PROXY, algorithms=()), "identity.proxy.algorithms must name"),
+        (None, replace(PROXY, jwks_url="keys"), "identity.proxy.jwks_url must be an https"),
+        (None, replace(PROXY, header="x y"), "identity.proxy.header must be"),
+        (None, replace(PROXY, header="Authorization"), "identity.proxy.header must be"),
+        (None, replace(PROXY, header="Cookie"), "identity.proxy.header must be"),
+    ],
+    ids=range(11),
+)
+def test_c25_settings_that_cannot_be_meant(
+    oidc: OidcSettings | None, proxy: ProxySettings | None, expected: str
+) -> None:
+    """Each is told."""
+    (problem,) = problems(oidc, proxy)
+
+    assert problem.startswith(expected)
+
+
+async def test_c25_nobody_is_known_by_such_settings(rig: Rig) -> None:
+    """All of them are told at once."""
+    with pytest.raises(ConfigError) as caught:
         rig.identity(oidc=rig.oidc_settings(issuer="http://idp.example", audiences=()))
-    empty = rig.folder / "empty"
-    empty.touch(0o600)
-    with pytest.raises(ConfigError, match="must hold the client's secret"):
-        rig.identity(oidc=rig.oidc_settings(client_secret_file=empty))
 
     assert (
         "identity.oidc.audiences must name at least one client id.",
         "identity.oidc.issuer must be an https address.",
-    ) == nobody.value.problems
+    ) == caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "expected"),
+    [
+        (b"", 0o600, "must hold the client's secret"),
+        (b"\xff\xfe", 0o600, "must hold the client's secret"),
+        (b"secret", 0o644, "can be read by others"),
+    ],
+    ids=["empty", "binary", "readable"],
+)
+async def test_c25_the_secret_of_the_client(
+    rig: Rig, content: bytes, mode: int, expected: str
+) -> None:
+    """A private file with a text in it."""
+    path = rig.folder / "secret"
+    path.write_bytes(content)
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=expected):
+        rig.identity(oidc=rig.oidc_settings(client_secret_file=path))

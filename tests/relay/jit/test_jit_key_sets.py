@@ -244,6 +244,22 @@ async def test_without_an_answer_the_last_keys_count_for_a_while(
     assert await feed.fault("1")
 
 
+async def test_in_an_outage_nobody_waits_who_has_a_key(feed: Feed) -> None:
+    """The fetch goes on beside the calls; whose key is unknown waits for it."""
+    await feed.kids("1")
+    feed.web.body = None
+    feed.clock.advance(int(FRESH_SECONDS))
+    await feed.kids("1")
+    feed.web.body = key_set(CURVE | {"kid": "2"}, CURVE | {"kid": "1"})
+    feed.web.open.clear()
+    feed.clock.advance(int(BETWEEN_SECONDS))
+    at_once = await feed.kids("1")
+    waiting = asyncio.create_task(feed.kids("2"))
+    feed.web.open.set()
+
+    assert (["1"], ["2", "1"], 3) == (at_once, await waiting, feed.web.calls)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [

@@ -273,6 +273,8 @@ async def test_a_cookie_that_is_none(rig: Rig, value: bytes) -> None:
         {"code": ""},
         {"code": "x" * 5_000},
         {"code": "another"},
+        {"code": "\u00e9"},
+        {"iss": "https://other.example"},
         {"state": ""},
         {"state": "another"},
         {"state": "\u00e9"},
@@ -288,6 +290,14 @@ async def test_answers_that_do_not_sign_anybody_in(rig: Rig, change: dict[str, s
     assert (400, None, True) == (refused.status, refused.location, bool(refused.message))
     assert "Max-Age=0" in refused.cookies[0]
     assert "unauthorized" == await browser.who()
+
+
+async def test_an_answer_may_name_its_issuer(rig: Rig) -> None:
+    """RFC 9207: it must be the one that was asked."""
+    browser = Browser(rig)
+    answer = await browser.provider(await browser.begin())
+
+    assert 303 == (await browser.back(answer | {"iss": rig.oidc.issuer})).status
 
 
 async def test_a_code_of_another_sign_in(rig: Rig) -> None:

@@ -54,27 +54,32 @@ class Cached(Generic[T]):
     async def get(self, suffices: Callable[[T], bool] = lambda _: True) -> T:
         """Return the document, fetched anew where it is not fresh or does not suffice.
 
-        What is returned may not suffice still: then that is all there is. Raises `Unavailable`.
+        What is returned may not suffice still: then that is all there is. While it cannot be
+        fetched, nobody waits who can do with what is known. Raises `Unavailable`.
         """
-        known, now = self._known, self._clock.monotonic()
-        is_fresh = known is not None and now < known.at + FRESH_SECONDS
-        if known is None or not is_fresh or not suffices(known.value):
-            await self._fetch(now)
-            known = self._known
+        now = self._clock.monotonic()
+        if self._lacks(suffices, now, FRESH_SECONDS):
+            loading = self._fetch(now)
+            is_outage = self._fault is not None
+            if loading is not None and (not is_outage or self._lacks(suffices, now, STALE_SECONDS)):
+                # Whoever gives up waiting leaves the fetch to the others.
+                await asyncio.shield(loading)
+        known = self._known
         if known is None or self._clock.monotonic() >= known.at + STALE_SECONDS:
             raise Unavailable(self._fault or "stale")
         if self._fault is not None and not suffices(known.value):
             raise Unavailable(self._fault)
         return known.value
 
-    async def _fetch(self, now: float) -> None:
-        """Join the fetch that is under way, or begin one, unless the last was a moment ago."""
-        if self._loading is None:
-            if now < self._next_at:
-                return
+    def _lacks(self, suffices: Callable[[T], bool], now: float, seconds: float) -> bool:
+        known = self._known
+        return known is None or now >= known.at + seconds or not suffices(known.value)
+
+    def _fetch(self, now: float) -> asyncio.Task[None] | None:
+        """Return the fetch that is under way, or a new one, unless the last was a moment ago."""
+        if self._loading is None and now >= self._next_at:
             self._loading = asyncio.create_task(self._renew())
-        # Whoever gives up waiting leaves the fetch to the others.
-        await asyncio.shield(self._loading)
+        return self._loading
 
     async def _renew(self) -> None:
         try:

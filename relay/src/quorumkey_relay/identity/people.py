@@ -144,4 +144,9 @@ def _client_of(settings: OidcSettings, public_url: str) -> SignInClient | None:
             secret = ""
         if not secret:
             raise ConfigError((f"{settings.client_secret_file} must hold the client's secret.",))
-    return SignInClient(client_id=settings.client_id, client_secret=secret, public_url=public_url)
+    return SignInClient(
+        issuer=settings.issuer,
+        client_id=settings.client_id,
+        client_secret=secret,
+        public_url=public_url,
+    )

@@ -40,9 +40,9 @@ HOME: Final = "/jit/"
 #: How long somebody may take to sign in at the provider.
 SIGN_IN_SECONDS: Final = 600
 MAX_RETURN_CHARS: Final = 3_000  # a cookie has 4,096 at most
-MAX_CODE_CHARS: Final = 4_096
 
 _STATE_BYTES: Final = 32
+_CODE: Final = re.compile(r"[ -~]{1,4096}")  # RFC 6749, appendix A.11
 _RETURN_TO: Final = re.compile(r"/jit/(?:\?[A-Za-z0-9._~%=&:@/+-]*)?")
 _AGAIN: Final = "Please sign in again."
 _UNAVAILABLE: Final = "The identity provider does not answer as it should; try again later."
@@ -65,6 +65,7 @@ class SignInAnswer:
 class SignInClient:
     """Who the relay is to the provider; without a secret it is a public client."""
 
+    issuer: str
     client_id: str
     client_secret: str | None
     public_url: str
@@ -176,7 +177,8 @@ class SignIn:
         if begun is None or not hmac.compare_digest(begun.state.encode(), state.encode()):
             message = f"This sign-in was not begun in this browser, or too long ago. {_AGAIN}"
             return self._failed(message)
-        if not 0 < len(code) <= MAX_CODE_CHARS:
+        is_issuer = query.get("iss", self._client.issuer) == self._client.issuer  # RFC 9207
+        if not is_issuer or _CODE.fullmatch(code) is None:
             return self._failed(f"The identity provider has not signed you in. {_AGAIN}")
         now = self._clock.now()
         try:
