@@ -39,9 +39,9 @@ def measure_conditions(*, rounds: int, calls: int) -> list[Row]:
     condition = compile_condition(_ORDINARY)
     settle_memory()  # as a relay does: else a collection of all that is loaded falls into a round
     for _ in range(rounds):
-        spent = _spent(lambda: [condition.waits(_CALL, None) for _ in range(calls)])
-        figures.add("ordinary", spent / calls * _US)
-        figures.add("added", _spent(partial(compile_condition, _ORDINARY)) * _US)
+        evaluated = spent(lambda: [condition.waits(_CALL, None) for _ in range(calls)])
+        figures.add("ordinary", evaluated / calls * _US)
+        figures.add("added", spent(partial(compile_condition, _ORDINARY)) * _US)
         figures.add("hostile", max(_worst(one) for one in HOSTILE) * _MS)
     many = f"{len(HOSTILE)} ideas"
     return [
@@ -55,12 +55,13 @@ def _worst(hostile: Hostile) -> float:
     """Return the CPU seconds of the longest step: the first also compiles the condition."""
     conditions = Conditions()
     return max(
-        _spent(partial(conditions.waits, hostile.condition, request, None))
+        spent(partial(conditions.waits, hostile.condition, request, None))
         for request in hostile.requests
     )
 
 
-def _spent(work: Callable[[], object]) -> float:
+def spent(work: Callable[[], object]) -> float:
+    """Return the CPU seconds that something takes."""
     started = time.process_time()
     work()
     return time.process_time() - started

@@ -6,11 +6,17 @@ import asyncio
 import base64
 import json
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from bench.conditions import spent
+from bench.hostile_bindings import HOSTILE
 from bench.report import Figures, Row, at_least, at_most
+from quorumkey_relay.conditions import ConditionError
 from quorumkey_relay.domain.jit.entitlement import EntitlementId
 from quorumkey_relay.eligibility.bindings import Bindings
+from quorumkey_relay.eligibility.condition import read_condition
 from quorumkey_relay.eligibility.policy import read_policy
 from quorumkey_relay.eligibility.policy_file import PolicyFileSource
 from quorumkey_relay.identity.activation_tokens import ActivationClaims, ActivationTokens
@@ -48,6 +54,8 @@ def measure_jit(folder: Path, sizes: Sizes) -> list[Row]:
     settle_memory()  # as a relay does: else a collection of all that is loaded falls into a round
     for number in range(sizes.rounds):
         _read_and_list(figures, folder / "policy.json", number, sizes.listings)
+        worst = max(spent(partial(_read, number, text)) for text in HOSTILE)
+        figures.add("hostile", worst * _MS)
         figures.add("tokens", sizes.tokens / _tokens(tokens, sizes.tokens))
     eligible = f"{ELIGIBLE} in {BINDINGS:,}"
     return [
@@ -66,6 +74,7 @@ def measure_jit(folder: Path, sizes: Sizes) -> list[Row]:
             f"{BINDINGS:,}, {CONDITIONS} conditions",
             at_least(BINDINGS_PER_SECOND),
         ),
+        Row("hostile binding, worst", "ms CPU", figures.rounds("hostile"), f"{len(HOSTILE)} ideas"),
         Row(
             "token minted and verified, ES256",
             "/s",
@@ -86,6 +95,12 @@ def _read_and_list(figures: Figures, path: Path, number: int, listings: int) -> 
     source = PolicyFileSource(path)
     figures.add("anew", asyncio.run(_listed(source, 1)) * _MS)
     figures.add("listing", asyncio.run(_listed(source, listings)) / listings * _MS)
+
+
+def _read(number: int, text: str) -> None:
+    """Read a condition that nobody has read before; it may be refused."""
+    with suppress(ConditionError):
+        read_condition(f"{text}//{number}")
 
 
 async def _listed(source: PolicyFileSource, listings: int) -> float:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bench.hostile_bindings import HOSTILE
 from bench.jit import BINDINGS_PER_SECOND, LISTING_MS, TOKENS_PER_SECOND, measure_jit
 from bench.sizes import QUICK
+
+from quorumkey_relay.conditions import ConditionError
+from quorumkey_relay.conditions.iam import MAX_EXPRESSION_BYTES
+from quorumkey_relay.eligibility.condition import read_condition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,3 +28,14 @@ def test_the_rows_of_access(tmp_path: Path) -> None:
         "token minted and verified, ES256": TOKENS_PER_SECOND,
     } == bounds
     assert all(row.value > 0 for row in rows)
+
+
+def test_hostile_bindings() -> None:
+    """Each is within the limit of a text, and is read or refused."""
+    taken = 0
+    for text in HOSTILE:
+        assert MAX_EXPRESSION_BYTES >= len(text.encode())
+        with suppress(ConditionError):
+            taken += read_condition(text).activation_type == "JIT"
+
+    assert 10 < taken < len(HOSTILE)

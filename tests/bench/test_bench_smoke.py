@@ -59,6 +59,7 @@ FIGURES = {
     ("listing of eligible roles", "ms CPU"),
     ("listing, the policy read anew", "ms CPU"),
     ("bindings parsed and split", "/s"),
+    ("hostile binding, worst", "ms CPU"),
     ("token minted and verified, ES256", "/s"),
     ("ceiling of the load generator", "/s"),
     ("echo of a creation's body", "/s"),
