@@ -112,12 +112,11 @@ class AccessSweeper:
 
     def _take_all(self) -> None:
         now = self.clock.now()
-        self._due = [(now, "request", one.id) for one in self.store.open_access_requests()]
-        self._due += [
-            (due_at(one, now), "activation", one.activation_id)
-            for one in self.store.open_activations()
-        ]
-        heapq.heapify(self._due)
+        self._due.clear()
+        for request in self.store.open_access_requests():
+            self._add(now, "request", request.id)
+        for activation in self.store.open_activations():
+            self._add(due_at(activation, now), "activation", activation.activation_id)
 
     def _add(self, at: int, kind: Kind, name: str) -> None:
         heapq.heappush(self._due, (at, kind, name))
