@@ -167,11 +167,13 @@ class PolicyFile:
             (ROLE, MPA): ["alice", "bob", "carol", "dave"],
             (ALONE, JIT): ["alice"],
         }
+        #: Further holders of the role, by their whole address.
+        self.people: list[str] = []
         self.write()
 
     def write(self) -> None:
         """Put the members into the file."""
-        bindings = [
+        bindings: list[dict[str, Any]] = [
             {
                 "role": role,
                 "members": [f"user:{name}@example.com" for name in names],
@@ -179,6 +181,7 @@ class PolicyFile:
             }
             for (role, condition), names in self.members.items()
         ]
+        bindings[0]["members"] += [f"user:{address}" for address in self.people]
         fresh = self.path.with_suffix(".new")
         fresh.write_text(json.dumps({"projects": {PROJECT: {"bindings": bindings}}}))
         fresh.replace(self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from tests.relay.jit.desk import (
     CAROL,
     EVE,
     JIT,
+    MPA,
     PROJECT,
     ROLE,
     Surroundings,
@@ -26,7 +28,7 @@ from tests.relay.simulator import granted, refused, shown
 from quorumkey.protocol import limits
 from quorumkey_relay.domain.jit.request import FORBIDDEN
 from quorumkey_relay.usecases.jit.activate import NO_EXECUTOR
-from quorumkey_relay.usecases.jit.request import MAX_PENDING_REQUESTS, NO_NOTIFICATION
+from quorumkey_relay.usecases.jit.request import MAX_PENDING_REQUESTS, NO_NOTIFICATION, TOO_LONG
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -353,3 +355,32 @@ async def test_jit_a_device_is_not_flooded(signing: Desk) -> None:
     refusal = await signing.why_not(signing.body(BOB))
 
     assert ("rate_limited", None) == (refusal.code, refusal.details)
+
+
+async def test_jit_a_link_that_no_browser_takes_is_refused(
+    tmp_path: Path, anyio_backend: object
+) -> None:
+    """Before anybody is mailed one; fewer reviewers are the way out."""
+    del anyio_backend
+    names = [f"{'x' * 50}{number:02}" for number in range(50)]
+    many = [replace(person(name), email=f"{name}@{'y' * 50}.example.com") for name in names]
+    async with desk(tmp_path, max_reviewers=50) as opened:
+        opened.policy.put(ROLE, MPA, "alice")
+        opened.policy.people = [one.email for one in many]
+        opened.policy.write()
+        refusal = await opened.why_not(opened.body(*many))
+        await opened.ask(*many[:20])
+
+        assert (TOO_LONG, 1) == (refusal, len(opened.post.sent))
+
+
+async def test_jit_a_long_resource_condition_gets_into_the_link(desk: Desk) -> None:
+    """As long as one can be that reviewers may be shown."""
+    condition = f"resource.name == '{'x' * 2_900}'"
+    desk.policy.put(ROLE, f"{MPA} && {condition}", "alice", "bob")
+    listed = await granted(desk.cases.roles(ALICE, PROJECT))
+    limited = next(one.id for one in listed.entitlements if one.resource_condition)
+    body = changed(desk.body(BOB), entitlement_id=limited)
+    view = await granted(desk.cases.request(ALICE, PROJECT, body))
+
+    assert "ACTIVE" == (await desk.approve(view)).entitlements[0].status

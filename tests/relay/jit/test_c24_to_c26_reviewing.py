@@ -372,6 +372,17 @@ async def test_jit_a_click_decides_nothing_that_devices_decide(signing: Desk, ca
     )
 
 
+async def test_jit_a_relay_that_turned_roles_off_counts_no_approvals(signing: Desk) -> None:
+    """Of requests from before; a denial still ends one."""
+    request = await signing.ask(BOB)
+    use = signing.sim.use
+    signing.sim.use = replace(use, decide=replace(use.decide, role_votes=None))
+    refusal = await refused(signing.vote(request))
+    denied = await granted(signing.vote(request, BOB, "deny"))
+
+    assert (FORBIDDEN, "rejected") == (refusal, denied.status)
+
+
 async def test_jit_a_target_that_refuses_is_told(desk: Desk) -> None:
     """The approval counted; that nothing was granted is the answer, and the state."""
     request = await desk.ask(BOB)

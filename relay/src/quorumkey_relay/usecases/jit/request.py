@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: How many requests of one person can be pending at once.
 MAX_PENDING_REQUESTS: Final = 20
+#: The longest link that reviewers are sent; proxies commonly take 8 KiB in a request line.
+MAX_LINK_CHARS: Final = 8_000
 
 NO_NOTIFICATION = Refusal(
     "not_configured",
@@ -52,6 +54,9 @@ NO_NOTIFICATION = Refusal(
 MAIL_FAILED = Refusal(
     "backend_failed",
     "The reviewers could not be sent an e-mail, so nothing was requested; try again later.",
+)
+TOO_LONG = Refusal(
+    "invalid_request", "peers: the link for so many reviewers is too long; choose fewer."
 )
 TOO_MANY: Final = f"You have {MAX_PENDING_REQUESTS} requests that wait already; withdraw one first."
 
@@ -177,6 +182,8 @@ class RequestAccess:
             request_id, signed = opened
             request = replace(request, request_id=request_id)
         link = self.links.link(request)
+        if len(link) > MAX_LINK_CHARS:
+            return TOO_LONG
         if not await self._mailed(request, link, now):
             return MAIL_FAILED
         told = request_event(
