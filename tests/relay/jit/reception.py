@@ -37,6 +37,7 @@ OWN_ROLE = "roles/browser"
 OWN_ENTITLEMENT = f"{PROJECT}:{OWN_ROLE}"
 
 CALL = {"X-JITACCESS": "1"}
+PROXY_AUDIENCE = "/projects/1/apps/access"
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -146,6 +147,7 @@ async def reception(
     *,
     clock: ManualClock | None = None,
     limits: Mapping[str, object] = NOTHING,
+    is_behind_proxy: bool = False,
 ) -> AsyncGenerator[Reception, None]:
     """A relay whose file has these members beside, or instead of, the usual ones."""
     clock = clock or ManualClock()
@@ -158,7 +160,11 @@ async def reception(
         cloud.put_policy(PROJECT, [])
         around = Around(oidc, cloud, stack.enter_context(mail_server()), folder / "policies.json")
         around.write_policies()
-        said = yaml.safe_dump(_settings(around, folder) | dict(changes))
+        settings = _settings(around, folder) | dict(changes)
+        if is_behind_proxy:
+            keys = {"audience": PROXY_AUDIENCE, "jwks_url": oidc.proxy_jwks_url}
+            settings["identity"] = {"proxy": keys}
+        said = yaml.safe_dump(settings)
         jit_file = private(folder / "jit.yaml", said)
         # The integrator whose devices approve has to be there before the file names it.
         async with house(data_dir, clock):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
-from tests.relay.jit.reception import ALICE, CALL, done, reception, refused
+from tests.relay.jit.reception import ALICE, CALL, PROXY_AUDIENCE, done, reception, refused
 
 from quorumkey_relay.api.jit_pages import PAGES
 from quorumkey_relay.identity.activation_tokens import plain
@@ -161,24 +161,37 @@ async def test_a_person_is_charged_for_their_calls(tmp_path: Path) -> None:
 
 async def test_a_proxy_signs_people_in(tmp_path: Path) -> None:
     """Behind a proxy that signs, its header is who calls, and there is no sign-in of ours."""
-    identity = {"proxy": {"audience": "/projects/1/apps/access"}}
-    async with reception(tmp_path, {"identity": identity}) as office:
-        oidc = office.around.oidc
-        unsigned = await office.house.http.get("/jit/api/policy", headers=CALL)
-        sign_in = await office.house.http.get("/jit/sign-in")
+    async with reception(tmp_path, is_behind_proxy=True) as office:
+        http, oidc = office.house.http, office.around.oidc
+        assertion = oidc.proxy_assertion(ALICE, audience=PROXY_AUDIENCE)
+        other = oidc.proxy_assertion(ALICE, audience="/projects/2/apps/access")
+        name = "x-goog-iap-jwt-assertion"
+        signed = await http.get("/jit/api/policy", headers=CALL | {name: assertion})
+        for_another = await http.get("/jit/api/policy", headers=CALL | {name: other})
+        bare = await http.get("/jit/api/policy", headers=CALL | {name: ALICE})
+        token = await office.get(ALICE, "/policy")
+        ways = [
+            await http.get("/jit/sign-in"),
+            await http.get("/jit/callback", params={"code": "x", "state": "y"}),
+            await http.post("/jit/sign-out", headers=CALL),
+        ]
 
-    assert (401, "unauthorized") == refused(unsigned)[:2]
-    assert "details" not in unsigned.json()
-    assert 404 == sign_in.status_code
-    assert oidc.calls["/authorize"] == 0
+    assert {"email": ALICE} == done(signed)["signedInUser"]
+    assert [(401, "unauthorized")] * 3 == [
+        refused(answer)[:2] for answer in (for_another, bare, token)
+    ]
+    assert "details" not in bare.json()
+    assert [404] * 3 == [answer.status_code for answer in ways]
 
 
 async def test_c14_the_keys_of_links_are_published(office: Reception) -> None:
     """Whoever gets a link can check who made it, with any JWT library."""
     token = plain((await office.ask())["activation"])
 
-    document = done(await office.house.http.get("/.well-known/jwks.json"))
+    answer = await office.house.http.get("/.well-known/jwks.json")
 
+    document = done(answer)
+    assert answer.headers["cache-control"] == "public, max-age=300"
     keys = {key["kid"]: jwt.PyJWK(key) for key in document["keys"]}
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from quorumkey.errors import ProtocolError
 from quorumkey.protocol.limits import DEFAULT_LIST_LIMIT
@@ -13,11 +13,18 @@ from quorumkey_relay.usecases.render import encode
 
 if TYPE_CHECKING:
     from quorumkey.protocol import JsonValue
+    from quorumkey_relay.api.answers import Headers
     from quorumkey_relay.api.endpoint import Call, Result
     from quorumkey_relay.api.jit_ports import JitCasesPort, JitPort
     from quorumkey_relay.identity.principals import Integrator
     from quorumkey_relay.usecases.jit.commands import AccessRequestBody, SelfActivateBody
     from quorumkey_relay.usecases.jit.ports import Person
+
+_KEEP_FOR_A_WHILE: Final[Headers] = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"public, max-age=300"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 P = TypeVar("P")
 B = TypeVar("B")
@@ -126,8 +133,8 @@ async def revoke(call: Call[Person, None]) -> Result:
 
 
 async def jwks(call: Call[None, None]) -> Result:
-    """``GET /.well-known/jwks.json``."""
-    return _cases(call).jwks()
+    """``GET /.well-known/jwks.json``; who meets an unknown key reads it again."""
+    return Answer(200, _cases(call).jwks(), _KEEP_FOR_A_WHILE)
 
 
 async def alive(_call: Call[None, None]) -> Result:

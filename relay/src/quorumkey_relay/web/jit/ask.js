@@ -12,7 +12,8 @@ function chosenPeers() {
 function rule(policy) {
   const { minReviewers: least, maxReviewers: most, required } = policy;
   const howMany = least === most ? `${least}` : `${least} to ${most}`;
-  return `Choose ${howMany}; ${required === 1 ? "one" : required} of them has to approve.`;
+  const enough = required === 1 ? "one of them has" : `${required} of them have`;
+  return `Choose ${howMany}; ${enough} to approve.`;
 }
 
 async function showPeers(wanted) {
