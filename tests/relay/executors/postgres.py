@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+
+from quorumkey_relay.standins import credentials
+from quorumkey_relay.standins.credentials import Files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -39,11 +43,17 @@ class Server:
     """A server that runs; its socket lies in ``folder``."""
 
     folder: Path
-    binaries: Path
+    port: int
 
     def dsn(self, user: str = RELAY) -> str:
         """The address by which somebody signs in."""
-        return f"postgresql://{quote(user)}@/postgres?host={self.folder}"
+        return f"postgresql://{quote(user)}@/postgres?host={self.folder}&port={self.port}"
+
+    def tls_dsn(self, roots: Path | None = None) -> str:
+        """The address by which the relay signs in over the network, trusting some roots."""
+        trusted = roots or Files(self.folder).ca_file
+        options = f"sslmode=verify-full&sslrootcert={trusted}"
+        return f"postgresql://{RELAY}@localhost:{self.port}/postgres?{options}"
 
     async def run(self, *statements: str) -> None:
         """Have the superuser run statements."""
@@ -87,30 +97,39 @@ def running_server() -> Generator[Server, None, None]:
         pytest.fail("PostgreSQL's programs are missing: scripts/setup dev says how to get them")
     folder = Path(mkdtemp(prefix="quorumkey-postgresql-"))
     try:
+        tls = Files(folder)
+        credentials.prepare(tls)
         if os.geteuid() == 0:
-            shutil.chown(folder, SUPERUSER, SUPERUSER)
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, SUPERUSER, SUPERUSER)
+        port = _free_port()
         binaries, data = found[-1], folder / "data"
-        _as_owner(
-            binaries / "initdb",
-            "-D",
-            data,
-            "-U",
-            SUPERUSER,
-            "-A",
-            "trust",
-            "--no-sync",
-            "-E",
-            "UTF8",
-        )
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        made = ("initdb", "-D", data, "-U", SUPERUSER, "-A", "trust", "--no-sync", "-E", "UTF8")
+        _as_owner(binaries / made[0], *made[1:])
+        options = {
+            "fsync": "off",
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "ssl": "on",
+            "ssl_cert_file": tls.server_file,
+            "ssl_key_file": tls.server_file,
+            "unix_socket_directories": folder,
+        }
+        given = " ".join(f"-c {name}={value}" for name, value in options.items())
         control = (binaries / "pg_ctl", "-D", data, "-w")
-        _as_owner(*control, "-o", options, "-l", folder / "log", "start")
+        _as_owner(*control, "-o", given, "-l", folder / "log", "start")
         try:
-            server = Server(folder, binaries)
-            psql = ("psql", "-h", folder, "-U", SUPERUSER, "-v", "ON_ERROR_STOP=1", "-c", _SETUP)
-            _as_owner(binaries / psql[0], *psql[1:])
-            yield server
+            psql = ("-h", folder, "-p", str(port), "-U", SUPERUSER, "-v", "ON_ERROR_STOP=1")
+            _as_owner(binaries / "psql", *psql, "-c", _SETUP)
+            yield Server(folder, port)
         finally:
             _as_owner(*control, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder)
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

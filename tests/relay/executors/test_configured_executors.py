@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 URL = "https://hooks.example.com/jit"
-DSN = "postgresql://relay@db.example.com/warehouse?sslmode=verify-full"
+VERIFIED = "postgresql://relay@db.example.com/warehouse?sslmode=verify-full&sslrootcert="
+LOCAL = "postgresql://relay@localhost/warehouse"
 
 
 def opened(*settings: ExecutorSettings) -> ConfiguredExecutors:
@@ -56,7 +57,7 @@ def webhook(folder: Path, name: str = "hook", *projects: str, url: str = URL) ->
     return WebhookExecutor(name=name, url=url, secret_file=secret_file, projects=projects or ("*",))
 
 
-def postgresql(folder: Path, dsn: str = DSN, *, user_mapping: str = "") -> PostgresqlExecutor:
+def postgresql(folder: Path, dsn: str = LOCAL, *, user_mapping: str = "") -> PostgresqlExecutor:
     """Settings of a PostgreSQL server."""
     return PostgresqlExecutor(
         name="db", dsn_file=written(folder, dsn), projects=("db-*",), user_mapping=user_mapping
@@ -165,8 +166,23 @@ def test_an_address_that_may_not_be_called(tmp_path: Path, url: str) -> None:
         ("postgresql://relay@db.example.com/x", "sslmode=verify-full"),
         ("postgresql://relay@db.example.com/x?sslmode=require", "sslmode=verify-full"),
         ("postgresql://relay@localhost/x?host=db.example.com", "sslmode=verify-full"),
+        ("postgresql://relay@localhost:many/x", "that names its host"),
+        (VERIFIED.rpartition("&")[0], "sslrootcert"),
+        (f"{VERIFIED}/missing/roots.pem", "sslrootcert"),
     ],
-    ids=["words", "no_host", "other", "two_ats", "brackets", "plain", "unverified", "hidden"],
+    ids=[
+        "words",
+        "no_host",
+        "other",
+        "two_ats",
+        "brackets",
+        "plain",
+        "unverified",
+        "hidden",
+        "port",
+        "no_roots",
+        "missing_roots",
+    ],
 )
 def test_a_server_elsewhere_is_reached_by_tls_alone(
     tmp_path: Path, dsn: str, sentence: str
@@ -179,7 +195,11 @@ def test_a_server_elsewhere_is_reached_by_tls_alone(
 
 @pytest.mark.parametrize(
     "dsn",
-    [DSN, "postgres://relay:pw@127.0.0.1/x", "postgresql://relay@/x?host=/run/postgresql"],
+    [
+        f"{VERIFIED}{__file__}",
+        "postgres://relay:pw@127.0.0.1/x",
+        "postgresql://relay@/x?host=/run/postgresql",
+    ],
     ids=["tls", "loopback", "socket"],
 )
 def test_a_server_that_cannot_be_overheard(tmp_path: Path, dsn: str) -> None:

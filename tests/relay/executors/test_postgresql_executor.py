@@ -13,6 +13,8 @@ from tests.relay.executors.postgres import LOST
 from quorumkey_relay.eligibility.mapping import MappingError
 from quorumkey_relay.executors.memberships import Membership, quoted, take
 from quorumkey_relay.executors.postgresql import PostgresqlExecutor
+from quorumkey_relay.standins import credentials
+from quorumkey_relay.standins.credentials import Files
 from quorumkey_relay.usecases.jit.ports import GrantFailed
 
 if TYPE_CHECKING:
@@ -415,6 +417,30 @@ async def test_a_server_that_never_answers_is_not_final(server: Server) -> None:
 async def test_a_stranger_is_refused_for_good(server: Server) -> None:
     """A database that does not exist, or an account, is a matter of settings: final."""
     dsn = server.dsn("stranger")
+
+    assert (await failure(executor(server, dsn=dsn), asked())).is_final
+
+
+async def test_a_server_is_reached_by_verified_tls(server: Server) -> None:
+    """Over the network the server's certificate is checked against the roots of the settings."""
+    await executor(server, dsn=server.tls_dsn()).grant(asked(), None)
+
+    assert await is_member(server)
+
+
+async def test_a_server_of_other_roots_is_not_talked_to(server: Server, tmp_path: Path) -> None:
+    """Whoever has another certificate is told nothing; it may be mended, so it is tried again."""
+    others = Files(tmp_path / "others")
+    credentials.prepare(others)
+
+    failed = await failure(executor(server, dsn=server.tls_dsn(others.ca_file)), asked())
+
+    assert (False, False) == (failed.is_final, await is_member(server))
+
+
+async def test_a_connection_string_that_is_none_is_refused_for_good(server: Server) -> None:
+    """What the driver finds wrong with it when it connects is a matter of settings."""
+    dsn = "postgresql://relay@localhost/postgres?sslmode=wrong"
 
     assert (await failure(executor(server, dsn=dsn), asked())).is_final
 

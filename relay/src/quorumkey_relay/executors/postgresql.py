@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _asyncpg: Any = import_module("asyncpg")
 _connect: Callable[..., Awaitable[_Connection]] = _asyncpg.connect
 _PostgresError: type[Exception] = _asyncpg.PostgresError
+#: The connection string is none after all, which the library says when it connects.
+_Unusable: type[Exception] = _asyncpg.exceptions.ClientConfigurationError
 #: No connection, none any more, or no answer in time.
 _Unanswered: tuple[type[Exception], ...] = (
     OSError,
@@ -156,6 +159,9 @@ class PostgresqlExecutor:
                     session.terminate()
         except _PostgresError as error:
             raise self._failed(getattr(error, "sqlstate", None)) from None
+        except _Unusable:
+            message = f"The connection string of {self._name} cannot be used."
+            raise GrantFailed(message, is_final=True) from None
         except _Unanswered:
             message = f"The PostgreSQL server of {self._name} did not answer."
             raise GrantFailed(message, is_final=False) from None
@@ -170,20 +176,28 @@ class PostgresqlExecutor:
 
 def _check_dsn(settings: PostgresqlSettings, dsn: str) -> None:
     """Refuse a connection string that leaves open who is connected to, or may be overheard."""
+    problem = _problem(dsn)
+    if problem is not None:
+        raise ConfigError((f"{settings.dsn_file} {problem}.",))
+
+
+def _problem(dsn: str) -> str | None:
     try:
         parts = urlsplit(dsn)
         options = parse_qs(parts.query)
         hosts = [*options.get("host", []), *([parts.hostname] if parts.hostname else [])]
+        # Of two "@" the library and this reader would take another one for the host's.
+        is_clear = parts.scheme in ("postgresql", "postgres") and parts.netloc.count("@") <= 1
+        is_clear = is_clear and bool(hosts) and parts.port != 0
     except ValueError:
-        hosts, options, parts = [], {}, urlsplit("")
-    problem = None
-    # Of two "@" the library and this reader would take another one for the host's.
-    is_clear = parts.scheme in ("postgresql", "postgres") and parts.netloc.count("@") <= 1
-    if not is_clear or not hosts:
-        problem = "must hold an address postgresql://… that names its host"
-    elif not all(one.startswith("/") or is_loopback(one) for one in hosts) and (
-        options.get("sslmode") != ["verify-full"]
-    ):
-        problem = "must ask for sslmode=verify-full: the server is on another machine"
-    if problem is not None:
-        raise ConfigError((f"{settings.dsn_file} {problem}.",))
+        hosts, options, is_clear = [], {}, False
+    if not is_clear:
+        return "must hold an address postgresql://… that names its host"
+    if all(one.startswith("/") or is_loopback(one) for one in hosts):
+        return None
+    if options.get("sslmode") != ["verify-full"]:
+        return "must ask for sslmode=verify-full: the server is on another machine"
+    roots = options.get("sslrootcert", [])
+    if len(roots) != 1 or not Path(roots[0]).is_file():
+        return "must name a file in sslrootcert that holds the roots of the server's certificate"
+    return None
