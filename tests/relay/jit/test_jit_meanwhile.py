@@ -338,8 +338,8 @@ def _no_address(*_: object, **__: object) -> None:
     raise MailFailed(message, is_final=True)
 
 
-def _forget_once(patch: pytest.MonkeyPatch, opened: Desk, known: AccessRequest, times: int) -> None:
-    """Have the store not know a request so many times; it is there when it is made again."""
+def _forget_once(patch: pytest.MonkeyPatch, opened: Desk, known: AccessRequest) -> None:
+    """Have the store not know a request once; it is there when it is made again."""
     kind = type(opened.sim.store)
     find: Callable[..., object] = kind.access_request
     asked: list[str] = []
