@@ -57,15 +57,15 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
     answers_before: int,
     now: int,
     forget: Callable[[Collection[str]], None],
-    memory: AccessMemory,
+    memory: Callable[[], AccessMemory],
 ) -> int:
     """Delete requests that ended, events that happened and answers given before these times.
 
     An event stays while it may still be delivered to a webhook at ``now``; deliveries to webhooks
     that are gone go too. Events that last stay as long as requests, but nobody can follow the
     stream from one any more when others after it may be gone. ``forget`` is told the ids of
-    requests that went, and ``memory`` those about access. Returns how many requests, activations,
-    events and answers went.
+    requests that went; ``memory`` holds what is about access. Returns how many requests,
+    activations, events and answers went.
     """
     gone = await _prune_jit(writer, reader, requests_before, memory)
     while old := reader.finished_before(requests_before, PRUNE_BATCH_REQUESTS):
@@ -104,19 +104,21 @@ async def prune(  # noqa: PLR0913 - the store's parts and three times
     return gone
 
 
-async def _prune_jit(writer: Writer, reader: Reader, before: int, memory: AccessMemory) -> int:
+async def _prune_jit(
+    writer: Writer, reader: Reader, before: int, memory: Callable[[], AccessMemory]
+) -> int:
     """Delete what was over before ``before``: activations, requests for roles, mail."""
     gone = 0
     read = reader.jit
     while activations := read.activations_over(before=before, limit=PRUNE_BATCH_ROWS):
         numbers: list[tuple[object, ...]] = [(number,) for number, _ in activations]
         await writer.submit((), [(jit_rows.DELETE_ACTIVATION, numbers)])
-        memory.activations.forget([name for _, name in activations])
+        memory().activations.forget([name for _, name in activations])
         gone += len(activations)
     while requests := read.access_requests_over(before=before, limit=PRUNE_BATCH_ROWS):
         numbers = [(number,) for number, _ in requests]
         await writer.submit((), [(sql, numbers) for sql in jit_rows.BY_ACCESS_REQUEST])
-        memory.requests.forget([name for _, name in requests])
+        memory().requests.forget([name for _, name in requests])
         gone += len(requests)
     while mail := read.mail_over(before=before, limit=PRUNE_BATCH_ROWS):
         await writer.submit((), [(jit_rows.DELETE_MAIL, [(number,) for number in mail])])

@@ -377,7 +377,7 @@ class SqliteStore(OutboxStore, WebhookQueue, TransactionStore, JitStore):
             answers_before=answers_before,
             now=self._clock.now(),
             forget=self._forget,
-            memory=self._open.access,
+            memory=lambda: self._open.access,
         )
 
     def _forget(self, request_ids: Collection[str]) -> None:

@@ -53,6 +53,7 @@ class AccessSweeper:
     follower: Follower
     _due: list[Due] = field(default_factory=list[Due])
     _seen: int = 0
+    _lost_track: bool = False
     _tasks: dict[Running, asyncio.Task[None]] = field(
         default_factory=dict[Running, asyncio.Task[None]]
     )
@@ -80,20 +81,14 @@ class AccessSweeper:
     async def sweep(self) -> int:
         """Start what is due; return how much that was. No target is waited for."""
         now = self.clock.now()
-        if now < self._seen:
-            self._take_all()  # the clock was set back
-        self._seen = now
+        if now < self._seen or self._lost_track:
+            self._take_all()  # the clock was set back, or something could not be read
+        self._seen, self._lost_track = now, False
         await self._ring()
         started = 0
         while self._due and self._due[0][0] <= now and started < MAX_STARTED_AT_ONCE:
             _, kind, name = heapq.heappop(self._due)
-            if kind == "request":
-                self._start(kind, name, self._follow(name))
-            else:
-                activation = await self.store.activation(name)
-                if activation is None or not activation.is_open or due_at(activation, now) > now:
-                    continue
-                self._start(kind, name, self._bring_on(name))
+            self._start(kind, name, self._follow(name) if kind == "request" else self._bring(name))
             started += 1
         return started
 
@@ -138,13 +133,15 @@ class AccessSweeper:
         try:
             request = await self.store.access_request_of(request_id)
         except StoreUnavailable:
-            request = None
+            self._lost_track = True
+            return
         if request is not None:
             await self._follow(request.id)
 
     async def _follow(self, access_request_id: str) -> None:
         now = self.clock.now()
         try:
+            await self.store.settled()
             request = await self.follower.follow(access_request_id)
         except StoreUnavailable:
             self._add(now + RECHECK_SECONDS, "request", access_request_id)
@@ -159,21 +156,25 @@ class AccessSweeper:
         at = now + WAITING_SECONDS if waits else request.decide_by
         self._add(at, "request", access_request_id)
 
-    async def _bring_on(self, activation_id: str) -> None:
+    async def _bring(self, activation_id: str) -> None:
         now = self.clock.now()
         try:
+            await self.store.settled()  # what may still be undone is not relied on
+            activation = await self.store.activation(activation_id)
+            if activation is None or not activation.is_open or due_at(activation, now) > now:
+                return  # it has changed since, and what changed it was heard
             await self.granter.start(activation_id)
-        except StoreUnavailable:
-            pass
-        except Exception:
-            log.exception("activation_broke", activation_id=activation_id)
-        try:
             activation = await self.store.activation(activation_id)
         except StoreUnavailable:
-            activation = None
-        if activation is None or activation.is_open:
-            at = now if activation is None else due_at(activation, now)
-            self._add(max(at, now + RECHECK_SECONDS), "activation", activation_id)
+            self._add(now + RECHECK_SECONDS, "activation", activation_id)
+            return
+        except Exception:
+            log.exception("activation_broke", activation_id=activation_id)
+            self._add(now + WAITING_SECONDS, "activation", activation_id)
+            return
+        if activation is not None and activation.is_open:
+            at = max(due_at(activation, now), now + RECHECK_SECONDS)
+            self._add(at, "activation", activation_id)
 
     async def _ring(self) -> None:
         """Tell operators of targets that have been silent for too long."""
