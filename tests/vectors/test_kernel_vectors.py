@@ -21,6 +21,7 @@ from quorumkey.protocol import (
     Push,
     Receipt,
     RequestDocument,
+    RoleActivation,
     Session,
     Statement,
     Succession,
@@ -114,6 +115,22 @@ def test_protected_calls(case: Case) -> None:
     )
 
     assert case.mapping("action") == written.action(case.text("condition")).to_json()
+
+
+@each("role_activations.json", required={"activation", "action"})
+def test_role_activations(case: Case) -> None:
+    """The action of an activation is one text, which anybody can write again."""
+    activation = case.mapping("activation")
+    texts = ("beneficiary", "project", "role", "condition", "justification")
+    start = activation.get("start")
+
+    written = RoleActivation(
+        **{name: cast("str", activation[name]) for name in texts},
+        duration_seconds=cast("int", activation["duration_seconds"]),
+        start=None if start is None else cast("int", start),
+    )
+
+    assert case.mapping("action") == written.action().to_json()
 
 
 def _base64_bytes(value: object) -> str:
