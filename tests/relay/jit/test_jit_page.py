@@ -157,3 +157,41 @@ async def test_what_is_refused_is_said(tmp_path: Path) -> None:
 
         await asyncio.to_thread(alice)
         assert chrome.complaints() == []
+
+
+async def test_deny_and_withdraw(tmp_path: Path) -> None:
+    """A reviewer denies and who asked takes back, each where they read the request."""
+    async with desk_with_browser(tmp_path) as (office, chrome):
+        links = [
+            f"/jit/?activation={(await office.ask(justification=reason))['activation']}"
+            for reason in ("BUG-1", "BUG-2")
+        ]
+
+        def decide() -> None:
+            sign_in(office, chrome, BOB, links[0])
+            chrome.click("#review button", "Deny")
+            chrome.find("#review [data-status=DENIED]")
+            sign_in(office, chrome, ALICE, links[1])
+            chrome.click("#review button", "Withdraw")
+            chrome.find("#review [data-status=WITHDRAWN]")
+            assert not chrome.has("#review button")
+
+        await asyncio.to_thread(decide)
+        assert chrome.complaints() == []
+
+
+async def test_access_is_shown_although_policies_cannot_be_read(tmp_path: Path) -> None:
+    """Where nobody can say who may activate what, what is active can still be seen and ended."""
+    async with desk_with_browser(tmp_path) as (office, chrome):
+        await office.activate()
+        office.around.policy_file.write_text("no policy")
+
+        def alice() -> None:
+            sign_in(office, chrome, ALICE, "/jit/")
+            chrome.find("#roles .notice", "cannot be found out")
+            chrome.click("#active .card button", "End now")
+            chrome.agree()
+            chrome.find("#notice .good", "The access has ended.")
+
+        await asyncio.to_thread(alice)
+        assert not office.around.cloud.has_role(ALICE, PROJECT, OWN_ROLE)

@@ -116,12 +116,13 @@ async function refresh() {
   const minute = Math.floor(Date.now() / 60000);
   const open = active.data.filter((item) => OPEN.includes(item.status));
   const now = said(minute, open, reviews.data, requests.data);
-  if (now === shown) return true;
+  if (now !== shown) {
+    const waiting = reviews.data.filter((item) => item.entitlements[0].status === "ACTIVATION_PENDING");
+    showList("active", open.map(activeCard), "You have no active access.");
+    showList("reviews", waiting.map((item) => requestCard(item, "Review")), "");
+    showList("requests", requests.data.map((item) => requestCard(item, "Open")), "");
+  }
   shown = now;
-  const waiting = reviews.data.filter((item) => item.entitlements[0].status === "ACTIVATION_PENDING");
-  showList("active", open.map(activeCard), "You have no active access.");
-  showList("reviews", waiting.map((item) => requestCard(item, "Review")), "");
-  showList("requests", requests.data.map((item) => requestCard(item, "Open")), "");
   await showRoles();
   return true;
 }
@@ -182,7 +183,8 @@ function activated(request) {
 async function showRoles() {
   const project = byId("project").value;
   if (!project) return;
-  const found = await call("GET", `api/projects/${encodeURIComponent(project)}/roles`);
+  const found = await unlessBroken(call("GET", `api/projects/${encodeURIComponent(project)}/roles`));
+  if (found === null) return;
   const now = said(project, found);
   if (now === rolesShown || project !== byId("project").value) return;
   rolesShown = now;
@@ -210,8 +212,23 @@ async function showRoles() {
   showGo();
 }
 
+// What a call answers, or null where who may activate what cannot be found out; that is said, and
+// the rest of the page goes on.
+async function unlessBroken(answer) {
+  try {
+    return await answer;
+  } catch (problem) {
+    if (problem.status === 401) throw problem;
+    rolesShown = "";
+    fill(byId("roles"), element("p", { class: "notice bad" }, problem.message));
+    return null;
+  }
+}
+
 async function showHome() {
-  const { projects } = await call("GET", "api/projects");
+  byId("home").hidden = false;
+  const found = await unlessBroken(call("GET", "api/projects"));
+  const projects = found?.projects ?? [];
   const select = byId("project");
   fill(select, projects.map((name) => element("option", { value: name }, name)));
   const wanted = asked.get("projectId");
@@ -222,11 +239,10 @@ async function showHome() {
     history.replaceState(null, "", `./?${new URLSearchParams({ projectId: select.value })}`);
     showRoles().catch((problem) => say(problem.message, "bad"));
   });
-  if (projects.length === 0) {
+  if (found?.projects.length === 0) {
     fill(byId("roles"), element("p", { class: "quiet" }, "There is nothing that you may activate."));
   }
   await refresh();
-  byId("home").hidden = false;
   follow(refresh, FOLLOW_HOME_SECONDS);
 }
 
