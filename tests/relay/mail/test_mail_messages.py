@@ -366,6 +366,25 @@ def test_no_line_of_a_text_becomes_a_header(end: str) -> None:
     assert 1 == sum(line.startswith("View request:") for line in plain(letter).splitlines())
 
 
+@pytest.mark.parametrize("who", ["project", "beneficiary", "sender"])
+def test_no_encoded_word_of_a_text_becomes_a_header(who: str) -> None:
+    """An encoded word (RFC 2047) in a name is not read, so no line break in it ends a header."""
+    word = "a=?utf-8?q?a=0d=0abcc=3aeve=40evil.example=0d=0a=0d=0aclick?="
+    request = REQUEST
+    if who == "project":
+        request = msgspec.structs.replace(REQUEST, entitlement=EntitlementId(word, "roles/viewer"))
+    elif who == "beneficiary":
+        request = msgspec.structs.replace(REQUEST, beneficiary=f"{word}@example.com")
+    name = f"Quorumkey {word[1:]}" if who == "sender" else "Quorumkey"
+    letter = writer(name=name).requested(request, url=URL, now=START)
+
+    mail = opened(letter)
+
+    assert mail["Bcc"] is None
+    assert b"\nbcc" not in letter.message.lower()
+    assert mail.get_content_type() == "multipart/alternative"
+
+
 def test_names_of_any_script() -> None:
     """A sender's name is shown as it is written, and only ASCII goes over the wire."""
     letter = writer(name='Zugänge, "Süd"').requested(REQUEST, url=URL, now=START)

@@ -155,7 +155,7 @@ class LetterWriter:
     ) -> Letter:
         direct, copied = self._addresses(to), self._addresses(copies)
         message = EmailMessage(policy=_POLICY)
-        message["From"] = Address(_line(self.sender_name), addr_spec=self.sender_address)
+        message["From"] = Address(_header(self.sender_name), addr_spec=self.sender_address)
         message["To"] = direct
         message["Cc"] = copied
         message["Date"] = self._moment(now)
@@ -205,14 +205,23 @@ def _line(text: str) -> str:
     return _UNPRINTED.sub(" ", text)
 
 
+def _header(text: str) -> str:
+    """Return a text of somebody as a header takes it.
+
+    Python reads encoded words (RFC 2047) in what a header is set to, and writes what they stand for
+    out again, line breaks too. So what begins one is pulled apart.
+    """
+    return _line(text).replace("=?", "= ?")
+
+
 def _listed(people: Sequence[str]) -> str:
     *others, last = (_line(person) for person in people)
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def _subject(request: AccessRequest) -> str:
-    user, project = _line(request.beneficiary), _line(request.entitlement.project)
-    return f"{user} requests access to project {project}"
+    entitlement = request.entitlement
+    return _header(f"{request.beneficiary} requests access to project {entitlement.project}")
 
 
 def _rows(request: AccessRequest, start: str, end: str) -> list[tuple[str, str]]:
