@@ -336,6 +336,16 @@ async def test_what_is_no_policy_is_not_written_over(google: CloudRig, body: byt
     assert (False, [("getIamPolicy", 200)]) == (failed.is_final, google.methods)
 
 
+async def test_a_page_of_a_proxy_confirms_nothing(google: CloudRig) -> None:
+    """A write whose answer is no policy may or may not have been done; the next try finds out."""
+    google.cloud.faults.written_bodies = [b"<html>Welcome</html>"]
+
+    failed = await failure(google)
+    await google.executor.grant(activation(), None)
+
+    assert (False, [*WRITTEN, ("getIamPolicy", 200)]) == (failed.is_final, google.methods)
+
+
 async def test_an_error_without_googles_word_is_told_by_its_status(google: CloudRig) -> None:
     """A proxy's page is not repeated to anybody."""
     google.cloud.faults.bodies = [b"<html>c4n4ry", b'{"error":{"status":"c4n4ry; DROP"}}']

@@ -61,6 +61,7 @@ class CloudFaults:
     Attributes:
         statuses: the next calls are answered with these, and not looked at.
         bodies: the next calls are answered with these and ``body_status``, as of a proxy between.
+        written_bodies: the next writes are done and answered 200 with these, as by a proxy.
         hangs: so many of the next calls are never answered, and not looked at.
         conflicts: before so many of the next writes somebody else has changed the policy.
         conflict_status: what such a write is answered with: 409, or 412.
@@ -70,6 +71,7 @@ class CloudFaults:
     statuses: list[int] = field(default_factory=list[int])
     bodies: list[bytes] = field(default_factory=list[bytes])
     body_status: int = HTTPStatus.OK
+    written_bodies: list[bytes] = field(default_factory=list[bytes])
     hangs: int = 0
     conflicts: int = 0
     conflict_status: int = HTTPStatus.CONFLICT
@@ -244,6 +246,8 @@ class GoogleCloud:
         if self.faults.lost_answers:
             self.faults.lost_answers -= 1
             return Reply(0, action="close")
+        if self.faults.written_bodies:
+            return Reply(HTTPStatus.OK, body=self.faults.written_bodies.pop(0))
         return json_reply(HTTPStatus.OK, self._policies[project], is_trusted=True)
 
     def _keep(self, project: str, policy: Mapping[str, object]) -> None:
