@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from quorumkey_relay.domain.jit.entitlement import EntitlementId
 from quorumkey_relay.eligibility.bindings import Binding, Bindings, Expression
 from quorumkey_relay.eligibility.policy import Policies, groups_of
@@ -52,3 +54,26 @@ def test_c13_one_limit_in_two_layouts() -> None:
     )
 
     assert {ALICE, BOB} == found.holders(EntitlementId("project-1", ROLE.role, "a < b"))
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *("allUsers", "allAuthenticatedUsers", "domain:example.com", "alice@example.com"),
+        *("deleted:user:alice@example.com?uid=123", "user:alice@example.com?uid=123"),
+        *("serviceAccount:alice@example.com", "user:user:alice@example.com", "user:"),
+        *("user:\u212aim@example.com", "user:kim@example.com\n", "user: kim@example.com"),
+        *("user:kim <kim@example.com>", "group:\u212aings@example.com", "user:kings@example.com"),
+        "principal://iam.googleapis.com/locations/global/workforcePools/p/subject/alice@example.com",
+    ],
+    ids=ascii,
+)
+def test_c13_members_who_are_nobody_here(member: str) -> None:
+    """A member that is no person and no group, or whose letters only look alike, is nobody."""
+    marked = [Binding(ROLE.role, (member,), Expression(marker)) for marker in (JIT, MPA)]
+    groups = groups_of({"kings@example.com": (DAVE,)})
+    found = Policies({"project-1": Bindings("project-1", marked)}, groups)
+    people = (ALICE, "kim@example.com", DAVE)
+
+    assert () == tuple(one for one in people if found.listing(one, "project-1").entitlements)
+    assert found.holders(ROLE) <= {"kings@example.com"}

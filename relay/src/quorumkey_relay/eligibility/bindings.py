@@ -2,7 +2,8 @@
 
 A policy is what ``gcloud projects get-iam-policy PROJECT --format json`` prints: a list of
 ``bindings``, each a role, its members and maybe a condition. Principals are written as there,
-``user:alice@example.com``, in lower case.
+``user:alice@example.com``, in lower case. Only people and groups are: what else IAM knows, such as
+``allUsers``, a domain, or somebody who was deleted, activates nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from quorumkey_relay.domain.jit.entitlement import (
     TemporaryAccess,
 )
 from quorumkey_relay.eligibility.condition import read_condition, read_temporary
+from quorumkey_relay.identity.email_address import email_address
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from quorumkey_relay.domain.jit.entitlement import ActivationType
 
@@ -126,21 +128,21 @@ class Bindings:
             found = self._id(binding.role, marked.resource_condition)
         except (ConditionError, EntitlementError):
             problem = f"A binding of {binding.role!a} has a condition that cannot be read."
-            for says in self._named(binding.members):
+            for says in self._said_of(_principals(binding.members)):
                 says.unread.append(problem)
             return
         entitlement = Entitlement(found, marked.activation_type)
-        for says in self._named(binding.members):
+        principals = tuple(_principals(binding.members))
+        for says in self._said_of(principals):
             says.eligible.append(entitlement)
         if marked.activation_type == "MPA":
-            members = tuple(member.lower() for member in binding.members)
-            self._holders.setdefault(found, []).append(members)
+            self._holders.setdefault(found, []).append(principals)
 
     def _add_temporary(self, binding: Binding, condition: Expression) -> None:
         window = read_temporary(condition.title, condition.expression)
         if window is not None:
             found = EntitlementId(self.project, binding.role, window.resource_condition)
-            for says in self._named(binding.members):
+            for says in self._said_of(_principals(binding.members)):
                 says.temporary.append(TemporaryAccess(found, window.start, window.end))
 
     def _id(self, role: str, condition: str) -> EntitlementId:
@@ -150,11 +152,20 @@ class Bindings:
             raise EntitlementError("It cannot be read again.")
         return found
 
-    def _named(self, members: Collection[str]) -> Iterable[_Says]:
-        """Return where to note what a binding says, once for each of its members."""
-        for member in members:
-            principal = member.lower()
+    def _said_of(self, principals: Iterable[str]) -> Iterable[_Says]:
+        """Return where to note what a binding says of each of these."""
+        for principal in principals:
             says = self._says.get(principal)
             if says is None:
                 says = self._says[principal] = _Says([], [], [])
             yield says
+
+
+def _principals(members: Iterable[str]) -> Iterable[str]:
+    """Return the people and groups among the members of a binding."""
+    for member in members:
+        for kind in (USER, GROUP):
+            if member.startswith(kind):
+                address = email_address(member.removeprefix(kind))
+                if address is not None:
+                    yield f"{kind}{address}"

@@ -205,13 +205,13 @@ class GoogleRest:
         url = f"{self._groups}/-/memberships:searchDirectGroups"
         try:
             groups = [
-                found.group_key.id.lower()
+                email_address(found.group_key.id)
                 async for page in self._pages(url, query, _Relations)
                 for found in page.memberships
             ]
         except _Denied:
             return frozenset()
-        return frozenset(groups)
+        return frozenset(group for group in groups if group is not None)
 
     async def members(self, group: str) -> frozenset[str]:
         """Return the people, by address, who are direct members of a group; as `groups_with`."""
