@@ -308,10 +308,10 @@ class World:
         await self.settle()
         return await self.request(request)
 
-    async def activate_alone(self, **members: object) -> Activation:
-        """Somebody activates the role alone."""
+    def alone(self, **members: object) -> Activation:
+        """An activation of the role for half an hour that needs nobody else."""
         now = self.clock.now()
-        made = replace(
+        return replace(
             Activation(
                 activation_id=MINT.uuid7(),
                 integrator_id=ACME.id,
@@ -326,6 +326,10 @@ class World:
             ),
             **members,
         )
+
+    async def activate_alone(self, **members: object) -> Activation:
+        """Somebody activates the role alone."""
+        made = self.alone(**members)
         await self.store.commit((PutActivation(None, made),))
         return await self.granter.grant_now(made.activation_id)
 
@@ -463,6 +467,7 @@ __all__ = [
     "START",
     "UNSURE",
     "Deed",
+    "Postbox",
     "Surroundings",
     "Target",
     "World",

@@ -19,6 +19,7 @@ from tests.relay.jit.grant_world import (
     START,
     UNSURE,
     Deed,
+    Postbox,
     Surroundings,
     Target,
     World,
@@ -28,11 +29,15 @@ from tests.relay.simulator import ACME
 
 from quorumkey.jit import verify_activation
 from quorumkey.protocol import Execution, RoleActivation, parse_envelope, verify_statement
+from quorumkey_relay.usecases.jit.ports import Letter, MailFailed
 from quorumkey_relay.usecases.jit.targets import GRANT_ALARM_ATTEMPTS, backoff_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from quorumkey_relay.domain.jit.activation import Activation
+    from quorumkey_relay.domain.jit.request import AccessRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -370,6 +375,22 @@ async def test_there_is_no_such_activation(one: World) -> None:
     """Whoever has one granted that does not exist made a mistake."""
     with pytest.raises(LookupError):
         await one.granter.grant_now("0190a000-0000-7000-8000-0000000000ff")
+
+
+async def test_somebody_without_an_address(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can be written to, the role is granted all the same."""
+
+    class Unaddressed(Postbox):
+        """Knows no address."""
+
+        def approved(self, request: AccessRequest, activation: Activation, *, now: int) -> Letter:
+            """Refuse."""
+            raise MailFailed(str((request, activation, now)), is_final=True)
+
+    monkeypatch.setattr(one.granter, "letters", Unaddressed())
+    request = await one.approved()
+
+    assert ("active", []) == ((await one.role(request)).state, await one.letters())
 
 
 async def test_the_event_of_a_grant(one: World) -> None:

@@ -54,6 +54,19 @@ async def test_the_disk_is_full_at_the_end(one: World) -> None:
     assert ["jit.granted", "jit.ended"] == await one.told()
 
 
+async def test_no_target_is_asked_for_what_was_not_written_down(one: World) -> None:
+    """What is on its way to the disk is waited for; where it does not arrive, nothing is asked."""
+    made = one.alone()
+    with SqliteBackend(one.around.folder).unwritable():
+        lost = one.store.commit((PutActivation(None, made),))
+        with pytest.raises(StoreUnavailable):
+            await one.granter.grant_now(made.activation_id)
+        with pytest.raises(StoreUnavailable):
+            await lost
+
+    assert ([], None) == (one.target.calls, await one.store.activation(made.activation_id))
+
+
 async def test_the_disk_is_full_after_the_target_was_asked(one: World) -> None:
     """What a target has confirmed and nobody wrote down is asked for again."""
     request = await one.approved()
