@@ -481,6 +481,29 @@ async def test_the_newer_one_fails(one: World) -> None:
     assert ("ended", None) == ((await one.role(first)).state, one.target.has())
 
 
+@pytest.mark.parametrize("ends_by_itself", [True, False], ids=["target-ends", "relay-ends"])
+async def test_the_newer_one_is_taken_back(tmp_path: Path, *, ends_by_itself: bool) -> None:
+    """The older one, which lost the role with it, has it again until its own end."""
+    around = Surroundings(tmp_path, Target(expires_by_itself=ends_by_itself))
+    async with world(around) as one:
+        first = await one.activate_alone()
+        around.target.will("loses its answer", "refuses")
+        second = await one.activate_alone()
+        await one.pass_time(1)
+        has = around.target.has()
+        await one.pass_time(30 * MINUTE)
+
+        assert ("ended", "unconfirmed") == (
+            (await one.role(second)).state,
+            (await one.role(second)).end_reason,
+        )
+        assert first.activation_id == getattr(has, "activation_id", None)
+        assert ("ended", "expired") == (
+            (await one.role(first)).state,
+            (await one.role(first)).end_reason,
+        )
+
+
 async def test_the_older_one_could_not_be_taken_back(one: World) -> None:
     """A newer grant takes its place, and the alarm ends: the access is meant to be there."""
     first = await one.activate_alone()

@@ -305,15 +305,23 @@ class Granter:
         if fault is not None:
             await self.store.commit((_later(activation, fault, now),))
             return
-        await self._ended(activation, activation, now)
+        # An older activation that still lasts lost the role with this one; it is given again.
+        again = tuple(
+            PutActivation(older, changed(older, "active", next_at=now))
+            for older in self._older(activation)
+            if older.state == "active"
+        )
+        await self._ended(activation, activation, now, beside=again)
 
-    async def _ended(self, ending: Activation, before: Activation, now: int) -> None:
+    async def _ended(
+        self, ending: Activation, before: Activation, now: int, *, beside: Commit = ()
+    ) -> None:
         after = changed(ending, "ended", ended_at=now, next_at=0, attempts=0, fault=None)
         by = () if after.revoked_by is None else (after.revoked_by,)
         kind: ActivationKind = "jit.revoked" if after.end_reason == "revoked" else "jit.ended"
         told = activation_event(kind, after, now=now, mint=self.mint, by=by)
         settled = await self._settle(after, "indeterminate", now)
-        await self.store.commit((PutActivation(before, after), told, *settled))
+        await self.store.commit((PutActivation(before, after), told, *settled, *beside))
         self._forget(before)
 
     # What goes with it
@@ -334,8 +342,9 @@ class Granter:
 
     async def _ask_for(self, activation: Activation) -> Fault | None:
         evidence = await self._evidence(activation)
-        left = activation.end - self.clock.now()
-        return await self.targets.grant(activation, evidence, seconds_left=left)
+        return await self.targets.grant(
+            activation, evidence, seconds_left=lambda: activation.end - self.clock.now()
+        )
 
     async def _evidence(self, activation: Activation) -> bytes | None:
         """Return the receipt of the signed approval, if there is one."""
