@@ -32,6 +32,17 @@ COMMANDS = [
     ("device", "unpair"),
     ("device", "push"),
     ("device", "open"),
+    ("jit", "roles"),
+    ("jit", "peers"),
+    ("jit", "activate"),
+    ("jit", "request"),
+    ("jit", "requests"),
+    ("jit", "review"),
+    ("jit", "approve"),
+    ("jit", "deny"),
+    ("jit", "withdraw"),
+    ("jit", "active"),
+    ("jit", "revoke"),
     ("webhook", "create"),
     ("webhook", "list"),
     ("webhook", "show"),
@@ -81,7 +92,7 @@ def test_the_commands_are_these() -> None:
     assert sorted(COMMANDS) == sorted([*flat, *nested])
 
 
-@pytest.mark.parametrize("arguments", [(), ("device",), ("webhook",)])
+@pytest.mark.parametrize("arguments", [(), ("device",), ("jit",), ("webhook",)])
 def test_without_a_command_there_is_help(arguments: tuple[str, ...]) -> None:
     """Without a command the help goes to standard error, with the status of wrong usage."""
     done = type_in(*arguments)

@@ -209,6 +209,13 @@ def test_errors_hold_what_the_relay_said() -> None:
     )
 
 
+def test_errors_with_their_members_at_the_top() -> None:
+    """The calls of just-in-time access write no object around an error; it is the same error."""
+    error = error_of(Answer(502, body=b'{"code": "backend_failed", "message": "No answer."}'))
+
+    assert (502, "backend_failed", "No answer.") == (error.status, error.code, error.message)
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"error": {"code": 1, "message": "x"}}'])
 def test_foreign_errors_have_a_code_of_their_own(body: bytes) -> None:
     """An error that is not in the relay's form, as from a proxy, says so."""
