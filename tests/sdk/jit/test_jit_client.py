@@ -255,6 +255,18 @@ def test_activating_is_sent_once(relay: RelayDouble, client: JitClient) -> None:
     assert 1 == len(relay.calls)
 
 
+def test_calls_that_wait_for_others_have_more_time(relay: RelayDouble, client: JitClient) -> None:
+    """A relay that asks a mail server or a target before it answers is waited for longer."""
+    relay.script(f"GET {ONE}", answer(request_value()))
+    relay.script(f"POST {ONE}", answer(request_value("ACTIVE")))
+
+    client.get(ACTIVATION)
+    client.approve(ACTIVATION)
+
+    read, approved = (call.extensions["timeout"]["read"] for call in relay.calls)
+    assert (10, 40) == (read, approved)
+
+
 def test_an_answer_of_another_form_is_none(relay: RelayDouble, client: JitClient) -> None:
     """A status that nobody knows is no answer."""
     relay.script(f"GET {ONE}", answer(request_value("PERHAPS")))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from quorumkey.client._calls import get, post, query, segment
 from quorumkey.client._exchange import json_of
@@ -31,8 +32,12 @@ __all__ = [
     "revoke",
 ]
 
+T = TypeVar("T")
+
 _BASE: Final = "/jit/api"
 _REQUEST: Final = f"{_BASE}/activation-request"
+#: How much longer an answer may take that waits for a mail server, or for what grants roles.
+_OTHERS_SECONDS: Final = 30
 
 
 def get_policy() -> Call[JitPolicy]:
@@ -114,13 +119,19 @@ def list_activations(*, limit: int | None, cursor: str | None) -> Call[Page[Acti
 def revoke(activation_id: str) -> Call[ActiveRole]:
     """``POST /jit/api/activations/{id}/revoke``; what is revoked answers again."""
     path = f"{_BASE}/activations/{segment(activation_id)}/revoke"
-    return post(path, {}, lambda answer: ActiveRole.parse(json_of(answer)), repeatable=True)
+    call = post(path, {}, lambda answer: ActiveRole.parse(json_of(answer)), repeatable=True)
+    return _patient(call)
 
 
 def _post(path: str, body: dict[str, JsonValue], *, repeatable: bool) -> Call[AccessRequest]:
-    return post(
+    call = post(
         path, body, lambda answer: AccessRequest.parse(json_of(answer)), repeatable=repeatable
     )
+    return _patient(call)
+
+
+def _patient(call: Call[T]) -> Call[T]:
+    return replace(call, outgoing=replace(call.outgoing, extra_seconds=_OTHERS_SECONDS))
 
 
 def _project(project: str) -> str:
