@@ -152,6 +152,19 @@ async def test_policy_file_of_the_same_size_and_time(tmp_path: Path) -> None:
     assert not await source.is_eligible(ALICE, ADMIN, "MPA")
 
 
+async def test_policy_file_whose_time_was_put_back(tmp_path: Path) -> None:
+    """A file that is written over is read, even if its size and its time are what they were."""
+    path = tmp_path / "policy.yaml"
+    source = written(path, YAML)
+    assert await source.is_eligible(ALICE, ADMIN, "MPA")
+    before = path.stat()
+
+    path.write_text(YAML.replace("user:alice", "user:clare"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert not await source.is_eligible(ALICE, ADMIN, "MPA")
+
+
 async def test_policy_file_is_read_once(tmp_path: Path) -> None:
     """As long as nothing changes, what was read is used again."""
     source = written(tmp_path / "policy.yaml", YAML)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.domain.jit.entitlement import ActivationType, EntitlementId, Listing
 
-_State = tuple[int, int, int] | None
+_State = tuple[int, int, int, int] | None
 _Kind = TypeVar("_Kind")
 
 
@@ -188,9 +188,13 @@ def _by_project(path: Path, said: _File) -> dict[str, _Elsewhere]:
 
 
 def _state(path: Path) -> _State:
-    """Return what changes with a file, None where there is none."""
+    """Return what changes with a file, None where there is none.
+
+    The time of the last change (``ctime``) is not for anybody to set, and changes with the right to
+    read the file too.
+    """
     try:
         found = path.stat()
     except (OSError, ValueError):
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
