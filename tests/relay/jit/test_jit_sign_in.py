@@ -24,7 +24,7 @@ from quorumkey_relay.identity.browser_sessions import (
     BrowserSessions,
 )
 from quorumkey_relay.identity.cached import BETWEEN_SECONDS
-from quorumkey_relay.identity.sign_in import SIGN_IN_SECONDS, SignIn, SignInAnswer
+from quorumkey_relay.identity.sign_in import SIGN_IN_SECONDS, SignIn, SignInAnswer, SignInClient
 from quorumkey_relay.mint import SystemMint
 from quorumkey_relay.standins.exchange import json_reply
 from quorumkey_relay.usecases.jit.ports import Person
@@ -311,7 +311,8 @@ async def test_a_code_of_another_sign_in(rig: Rig) -> None:
 
 async def redeemed(rig: Rig, **claims: object) -> SignInAnswer:
     """A sign-in that ends with this ID token; a claim that is NONCE is the right one."""
-    browser = Browser(rig)
+    oidc = rig.oidc_settings(audiences=(rig.oidc.client_id, "second"))
+    browser = Browser(rig, rig.identity(oidc=oidc))
     asked = await browser.begin()
     nonce = query_of(asked)["nonce"]
     answer = await browser.provider(asked)
@@ -341,7 +342,7 @@ async def redeemed(rig: Rig, **claims: object) -> SignInAnswer:
 async def test_the_id_token_answers_this_sign_in(
     rig: Rig, claims: dict[str, object], status: int
 ) -> None:
-    """It must be this client's, with this nonce, and all that any ID token must be."""
+    """It must be this client's alone, with this nonce, and all that any ID token must be."""
     assert status == (await redeemed(rig, **claims)).status
 
 
@@ -445,6 +446,15 @@ async def test_how_the_relay_shows_itself_to_the_provider(
 
     assert f"{rig.oidc.issuer}/authorize?tenant=1&response_type=code" in began
     assert (303, header) == (answer.status, "authorization" in rig.oidc.token_headers)
+
+
+def test_a_client_does_not_show_its_secret() -> None:
+    """What a log or a traceback says of it is who it is, and no more."""
+    client = SignInClient(
+        issuer="https://issuer.example", client_id="me", client_secret="sesame", public_url="x"
+    )
+
+    assert ("me" in repr(client), "sesame" in repr(client)) == (True, False)
 
 
 async def test_the_verifier_fits_the_challenge(rig: Rig) -> None:

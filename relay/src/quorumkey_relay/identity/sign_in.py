@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus, urlencode
@@ -67,7 +67,7 @@ class SignInClient:
 
     issuer: str
     client_id: str
-    client_secret: str | None
+    client_secret: str | None = field(repr=False)
     public_url: str
 
     @property
