@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from quorumkey_relay.config_conflicts import is_loopback
 from quorumkey_relay.eligibility.eligibility_problems import eligibility_problems
 from quorumkey_relay.eligibility.mapping import AddressMapping, MappingError
+from quorumkey_relay.identity.email_address import email_address
 from quorumkey_relay.identity.files import UnsafeFileError, read_private
 from quorumkey_relay.identity.identity_problems import identity_problems
 from quorumkey_relay.identity.published import is_trustworthy
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 #: Mail between servers goes there, without a password and often without TLS.
 _RELAY_PORT: Final = 25
-_ADDRESS: Final = re.compile(r"[^\s@\"<>,;:()\[\]\\]+@[A-Za-z0-9][A-Za-z0-9.-]*", re.ASCII)
 #: As log lines and alarms take it.
 _EXECUTOR_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -93,7 +93,7 @@ def _of_executors(executors: tuple[ExecutorSettings, ...]) -> Iterator[str]:
 
 def _of_mail(mail: MailSettings) -> Iterator[str]:
     path = "notification.mail"
-    if _ADDRESS.fullmatch(mail.sender_address) is None:
+    if email_address(mail.sender_address) is None:
         yield f"{path}.sender_address must be an e-mail address."
     if mail.port == _RELAY_PORT:
         yield f"{path}.port must not be 25: use 587 with starttls, or 465 with tls."

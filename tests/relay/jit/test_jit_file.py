@@ -233,6 +233,27 @@ def test_c40_port_25_is_refused(tmp_path: Path) -> None:
         ] == problems(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "relay@",
+        "relay",
+        "r\u00e4lay@b.example",
+        "a..b@b.example",
+        "a@-b.example",
+        "a" * 65 + "@b.c",
+    ],
+    ids=lambda text: ascii(text)[:16],
+)
+def test_a_sender_no_mail_can_be_from(tmp_path: Path, address: str) -> None:
+    """What no mail server takes as a sender keeps the relay from starting, not its first mail."""
+    mail = {"sender_address": address}
+
+    assert ["notification.mail.sender_address must be an e-mail address."] == problems(
+        tmp_path, changed(notification={"mail": mail})
+    )
+
+
 def test_c19_no_reviewer_at_all_cannot_be_meant(tmp_path: Path) -> None:
     """The least number of reviewers is at least one, and not above the most."""
     assert 1 == len(problems(tmp_path, changed(activation={"min_reviewers": 0})))

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from quorumkey_relay.identity.email_address import email_address
 from quorumkey_relay.usecases.jit.ports import Letter, MailFailed
 
 if TYPE_CHECKING:
@@ -39,12 +40,6 @@ _ENVIRONMENT: Final = Environment(
 
 #: Every mail server takes lines of ASCII.
 _POLICY: Final = SMTP.clone(cte_type="7bit")
-#: The addresses that mail is sent to: a "dot-atom" of ASCII at a host (RFC 5322, section 3.4.1).
-_ADDRESS: Final = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
-)
-_MAX_ADDRESS_CHARS: Final = 254  # RFC 5321, erratum 1690
 #: Controls, and what else ends a line or changes the direction in which one is read.
 _UNPRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _SECONDS_PER_MINUTE: Final = 60
@@ -177,7 +172,7 @@ class LetterWriter:
         """Return where mail for a person goes; the message names nobody."""
         try:
             address = self.address(person)
-            if len(address) <= _MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(address):
+            if email_address(address) is not None:
                 return Address(addr_spec=address)
         except (ValueError, HeaderParseError):
             pass
