@@ -10,20 +10,20 @@ import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from quorumkey_relay.observe import logs
 from quorumkey_relay.usecases.jit.ports import GrantFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from quorumkey_relay.domain.jit.activation import Activation
-    from quorumkey_relay.usecases.jit.ports import Bell, Executors
+    from quorumkey_relay.usecases.jit.ports import Bell, Executor, Executors
 
 #: For so long the answer of a target is awaited.
 CALL_SECONDS: Final = 60.0
-#: Calls to one executor at once; the others have places of their own.
+#: Calls of one kind to one executor at once: nobody's end waits for somebody else's begin.
 MAX_CALLS_OF_EXECUTOR: Final = 16
 #: After a try that failed: 1, 2, 4, … seconds, at most this many.
 MAX_BACKOFF_SECONDS: Final = 30
@@ -34,7 +34,10 @@ GRANT_ALARM_ATTEMPTS: Final = 3
 ENDING_ALARM: Final = "access_ending"
 GRANTING_ALARM: Final = "access_granting"
 
+OVER: Final = "The time of the role was over before its target could be asked for it."
+
 Target = tuple[str, str, str, str]
+Verb = Literal["grant", "revoke"]
 
 log = logs.get()
 
@@ -74,7 +77,9 @@ class Targets:
     call_seconds: float = CALL_SECONDS
     _turns: dict[Target, asyncio.Lock] = field(default_factory=dict[Target, asyncio.Lock])
     _waiting: Counter[Target] = field(default_factory=Counter[Target])
-    _places: dict[str, asyncio.Semaphore] = field(default_factory=dict[str, asyncio.Semaphore])
+    _places: dict[tuple[str, Verb], asyncio.Semaphore] = field(
+        default_factory=dict[tuple[str, Verb], asyncio.Semaphore]
+    )
 
     @asynccontextmanager
     async def turn(self, activation: Activation) -> AsyncGenerator[None]:
@@ -99,15 +104,15 @@ class Targets:
         return executor is not None and executor.expires_by_itself
 
     async def grant(
-        self, activation: Activation, evidence: bytes | None, *, seconds_left: int
+        self, activation: Activation, evidence: bytes | None, *, seconds_left: Callable[[], int]
     ) -> Fault | None:
         """Have a role given; None once that is confirmed.
 
         Nobody waits for it longer than it would last: then it has to be taken back.
         """
-        executor = self.executors.named(activation.executor)
-        call = None if executor is None else executor.grant(activation, evidence)
-        fault = await self._ask(activation, call, min(self.call_seconds, seconds_left))
+        fault = await self._ask(
+            activation, "grant", lambda target: target.grant(activation, evidence), seconds_left
+        )
         if fault is None or fault.is_final:
             self.alarms.clear(GRANTING_ALARM, _lane(activation))
         elif activation.attempts + 1 >= GRANT_ALARM_ATTEMPTS:
@@ -121,9 +126,7 @@ class Targets:
 
     async def revoke(self, activation: Activation) -> Fault | None:
         """Have a role taken back; None once that is confirmed."""
-        executor = self.executors.named(activation.executor)
-        call = None if executor is None else executor.revoke(activation)
-        fault = await self._ask(activation, call, self.call_seconds)
+        fault = await self._ask(activation, "revoke", lambda target: target.revoke(activation))
         if fault is None:
             self.alarms.clear(ENDING_ALARM, _lane(activation))
         else:
@@ -145,16 +148,26 @@ class Targets:
         self.alarms.clear(ENDING_ALARM, _lane(activation))
 
     async def _ask(
-        self, activation: Activation, call: Awaitable[None] | None, seconds: float
+        self,
+        activation: Activation,
+        verb: Verb,
+        call: Callable[[Executor], Awaitable[None]],
+        seconds_left: Callable[[], int] | None = None,
     ) -> Fault | None:
         name = activation.executor
-        if call is None:
+        executor = self.executors.named(name)
+        if executor is None:
             return Fault(f"There is no executor named {name} any more.", is_final=False)
-        places = self._places.setdefault(name, asyncio.Semaphore(MAX_CALLS_OF_EXECUTOR))
+        places = self._places.setdefault((name, verb), asyncio.Semaphore(MAX_CALLS_OF_EXECUTOR))
         async with places:
+            seconds = self.call_seconds
+            if seconds_left is not None:  # it may have become less while there was no place
+                seconds = min(seconds, seconds_left())
+            if seconds <= 0:
+                return Fault(OVER, is_final=False)
             try:
                 async with asyncio.timeout(seconds):
-                    await call
+                    await call(executor)
             except GrantFailed as failed:
                 return Fault(failed.message, failed.is_final)
             except TimeoutError:
