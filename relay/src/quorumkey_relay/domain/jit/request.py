@@ -107,7 +107,9 @@ def status_at(request: AccessRequest, signed: Status | None, now: int) -> Status
     possible = len(request.reviewers) - denied
     if denied and (request.reject_policy == "any" or possible < request.required):
         return Status.REJECTED
-    return Status.TIMEOUT if now >= request.decide_by else Status.PENDING
+    # What was told to be over stays so, also where the clock is set back.
+    is_over = request.closed_at is not None or now >= request.decide_by
+    return Status.TIMEOUT if is_over else Status.PENDING
 
 
 def vote(request: AccessRequest, reviewer: str, choice: Choice, now: int) -> AccessRequest:

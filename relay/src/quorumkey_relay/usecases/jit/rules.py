@@ -25,6 +25,10 @@ JUSTIFICATION_CHARS: Final = 100
 _DEFAULT_MINUTES: Final = 60
 
 BENEFICIARY_REVIEWS = Refusal("invalid_request", "peers: The beneficiary cannot be a reviewer.")
+DEVICES_DECIDE = Refusal(
+    "failed_precondition",
+    "Only paired devices approve roles by now, and this request was made before; make it again.",
+)
 NO_ADDRESS = Refusal("invalid_request", "peers: every peer is named by an e-mail address.")
 
 
@@ -107,8 +111,11 @@ def _enough(count: int, rules: JitRules) -> Refusal | None:
 def still_allowed(request: AccessRequest, rules: JitRules) -> Refusal | None:
     """Say why a request could not be made any more, by the settings as they are now.
 
-    How many must approve was settled when it was made.
+    How many must approve was settled when it was made. Where devices decide by now, no click counts
+    any more.
     """
+    if request.approval == "click" and rules.approval == "device":
+        return DEVICES_DECIDE
     justification = justification_of(request.justification, rules)
     if isinstance(justification, Refusal):
         return justification

@@ -1,0 +1,51 @@
+"""What was over stays over, and what was made under milder rules is judged by those of today."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.relay.jit.desk import BOB, Desk, token_of
+from tests.relay.simulator import refused
+
+if TYPE_CHECKING:
+    from quorumkey_relay.usecases.jit.views import AccessRequestView
+
+pytestmark = pytest.mark.anyio
+
+MINUTE = 60
+
+
+async def expired(desk: Desk) -> AccessRequestView:
+    """A request of half an hour that nobody answered, of which that was told."""
+    view = await desk.ask()
+    desk.sim.clock.advance(30 * MINUTE)
+    await desk.done()
+    assert await desk.told() == ["requested", "expired"]
+    return view
+
+
+async def test_jit_a_clock_that_is_set_back_opens_nothing_again(desk: Desk) -> None:
+    """A request that was told to be over cannot be approved, whatever the clock says later."""
+    view = await expired(desk)
+    desk.sim.clock.advance(-20 * MINUTE)
+
+    assert (await refused(desk.cases.approve(BOB, token_of(view)))).code == "request_completed"
+    assert (await refused(desk.cases.deny(BOB, token_of(view)))).code == "request_completed"
+    assert await desk.status(view) == "EXPIRED"
+    assert desk.target.grants == []
+    assert await desk.told() == ["requested", "expired"]
+
+
+async def test_jit_a_click_does_not_count_once_devices_decide(desk: Desk) -> None:
+    """Where the operator has gone over to devices, a request of before is approved by no click."""
+    view = await desk.ask()
+    reviewing = replace(desk.cases.reviewing, rules=replace(desk.rules, approval="device"))
+    desk.cases = replace(desk.cases, reviewing=reviewing)
+
+    answer = await refused(desk.cases.approve(BOB, token_of(view)))
+
+    assert answer.code == "failed_precondition"
+    assert desk.target.grants == []
+    assert await desk.status(view) == "ACTIVATION_PENDING"
