@@ -132,11 +132,22 @@ def test_c10_what_others_were_given_stays() -> None:
         {**temporary(ALICE), "members": [f"group:{ALICE}", f"serviceAccount:{ALICE}"]},
         {**temporary(ALICE), "condition": {"title": 1, "expression": WINDOW}},
         {**temporary(ALICE), "condition": "no condition"},
+        temporary(ALICE, expression=f"has({{}}.jitAccessConstraint) && {WINDOW}"),
     ],
-    ids=["no_window", "other_title", "other_kind", "title_no_text", "no_object"],
+    ids=[
+        "no_window",
+        "other_title",
+        "other_kind",
+        "title_no_text",
+        "no_object",
+        "eligible_for_a_while",
+    ],
 )
 def test_c10_what_is_not_temporary_stays(binding: dict[str, object]) -> None:
-    """Without the exact title, the window, or the person as a user, a binding is not ours."""
+    """Without the exact title, the window, or the person as a user, a binding is not ours.
+
+    Neither is one that says for how long somebody is eligible.
+    """
     changed = with_access(policy(binding), activation())
 
     assert [binding, temporary(ALICE)] == changed["bindings"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
-from quorumkey_relay.eligibility.condition import TEMPORARY_TITLE, read_temporary
+from quorumkey_relay.eligibility.condition import TEMPORARY_TITLE, read_condition, read_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,6 +126,8 @@ def _is_temporary(binding: Binding, activation: Activation) -> bool:
         isinstance(title, str)
         and isinstance(expression, str)
         and read_temporary(title, expression) is not None
+        # With a marker it gives nothing: it says for how long somebody is eligible.
+        and read_condition(expression).activation_type is None
     )
 
 
