@@ -283,12 +283,19 @@ async def test_a_target_that_is_not_set_up_any_more(one: World) -> None:
     assert "active" == (await one.role(role)).state
 
 
-async def test_one_call_for_a_target_at_a_time(one: World) -> None:
-    """Calls about one person's role follow each other, so the newest is the last."""
-    roles = await asyncio.gather(*(one.activate_alone() for _ in range(4)))
+async def test_one_call_for_a_target_at_a_time(around: Surroundings) -> None:
+    """Calls about one person's role follow each other, so what was asked for last is last."""
+    around.patience_seconds = 0.01
+    async with world(around) as one:
+        around.target.will("hangs before")
+        roles = [await one.activate_alone() for _ in range(3)]
+        calls = list(around.target.calls)
+        around.target.held.set()
+        await one.settle()
 
-    newest = max(role.activation_id for role in roles)
-    assert (1, newest) == (one.target.most_at_once, getattr(one.target.has(), "activation_id", ""))
+        assert (["grant"], 1) == (calls, around.target.most_at_once)
+        assert ["ended", "ended", "active"] == [(await one.role(role)).state for role in roles]
+        assert roles[-1].activation_id == getattr(around.target.has(), "activation_id", "")
 
 
 async def test_calls_about_different_people(one: World) -> None:

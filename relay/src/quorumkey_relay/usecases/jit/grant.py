@@ -22,7 +22,7 @@ from quorumkey_relay.store.writes import PutActivation, PutMail, SettleClaim
 from quorumkey_relay.usecases.jit.events import activation_event
 from quorumkey_relay.usecases.jit.letters import queued
 from quorumkey_relay.usecases.jit.ports import MailFailed
-from quorumkey_relay.usecases.jit.targets import Targets, backoff_seconds, due_at
+from quorumkey_relay.usecases.jit.targets import Targets, backoff_seconds
 from quorumkey_relay.usecases.protection.endings import settled_claim
 from quorumkey_relay.usecases.read import receipt_of
 
@@ -187,8 +187,6 @@ class Granter:
         if activation is None:
             return
         now = self.clock.now()
-        if not again and due_at(activation, now) > now:
-            return
         is_over = now >= activation.end
         match activation.state:
             case "granting" if is_over:
@@ -197,7 +195,7 @@ class Granter:
                 await self._grant(activation)
             case "active" if is_over:
                 await self._end(activation)
-            case "active":
+            case "active" if again or activation.next_at:
                 await self._grant_again(activation)
             case "revoking" if is_over and self.targets.ends_by_itself(activation):
                 await self._ended(activation, activation, now)
