@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.sdk.cli.terminal import Done, type_in
+from tests.sdk.client.world import ACTION
 from tests.sdk.clock import START
 from tests.sdk.jit.jit_answers import (
     ACTIVATION,
@@ -22,7 +24,7 @@ from tests.sdk.relay_double import URL, RelayDouble, Stored, answer, body_of
 
 from quorumkey.cli import _jit_options
 from quorumkey.jit.client import JitClient
-from quorumkey.protocol import Decision, format_time
+from quorumkey.protocol import Decision, RoleActivation, format_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -275,6 +277,20 @@ def _on_devices(stored: Stored, status: str = "ACTIVATION_PENDING") -> dict[str,
     }
 
 
+def _ask(reviewer: Desk, **members: Any) -> Stored:  # noqa: ANN401 - any member
+    """The signed request of what the relay shows, or of something else."""
+    every: dict[str, Any] = {
+        "beneficiary": ALICE,
+        "project": "project-1",
+        "role": "roles/compute.admin",
+        "justification": "BUG-12345",
+        "duration_seconds": 1_800,
+        "start": START,
+    }
+    activation = RoleActivation(**every)
+    return reviewer.ask(**{"profile": "jit_access", "action": activation.action(), **members})
+
+
 def _decided(stored: Stored) -> list[tuple[str, str | None]]:
     decisions = [Decision.decode(envelope.payload) for envelope in stored.decisions]
     return [(one.decision, one.reason) for one in decisions]
@@ -282,7 +298,7 @@ def _decided(stored: Stored) -> list[tuple[str, str | None]]:
 
 def test_approving_on_the_device(reviewer: Desk) -> None:
     """Where devices decide, what is signed is shown, and the device signs it."""
-    stored = reviewer.ask(profile="jit_access")
+    stored = _ask(reviewer)
     reviewer.relay.script(
         f"GET {ONE}",
         *[answer(_on_devices(stored))] * 2,
@@ -300,9 +316,72 @@ def test_approving_on_the_device(reviewer: Desk) -> None:
     assert done.out.endswith("Recorded; it is now approved; the target is being told.\n")
 
 
+def test_a_time_from_the_approval_is_signed(reviewer: Desk) -> None:
+    """Where the approval begins the time, its length is what is compared."""
+    stored = _ask(
+        reviewer,
+        action=RoleActivation(
+            beneficiary=ALICE,
+            project="project-1",
+            role="roles/compute.admin",
+            justification="BUG-12345",
+            duration_seconds=1_800,
+        ).action(),
+    )
+    shown = _on_devices(stored)
+    entitlements = shown["entitlements"]
+    assert isinstance(entitlements, list)
+    (role,) = entitlements
+    assert isinstance(role, dict)
+    timeless: JsonValue = [
+        {name: value for name, value in role.items() if not name.endswith("Time")}
+    ]
+    reviewer.relay.script(f"GET {ONE}", *[answer(shown | {"entitlements": timeless})] * 2)
+
+    assert 0 == jit("approve", LINK, "--home", reviewer.home, "-y").status
+    assert [("approve", None)] == _decided(stored)
+
+
+_OTHERS: dict[str, tuple[dict[str, Any], dict[str, JsonValue]]] = {
+    "another_kind": ({"profile": "protected_method"}, {}),
+    "another_role": ({"action": ACTION}, {}),
+    "another_reason": ({}, {"justification": "BUG-1"}),
+    "another_person": ({}, {"beneficiary": {"email": BOB}}),
+    "no_role": ({}, {"entitlements": []}),
+    "a_reason_that_nobody_can_be_shown": ({}, {"justification": "BUG\u202e"}),
+}
+
+
+@pytest.mark.parametrize(("signed", "shown"), _OTHERS.values(), ids=_OTHERS.keys())
+def test_a_relay_that_leads_elsewhere(
+    reviewer: Desk, signed: dict[str, Any], shown: dict[str, JsonValue]
+) -> None:
+    """A relay cannot have a link sign another request than the role that it shows; deny it can."""
+    stored = _ask(reviewer, **signed)
+    reviewer.relay.script(f"GET {ONE}", *[answer(_on_devices(stored) | shown)] * 3)
+
+    done = jit("approve", LINK, "--home", reviewer.home, "--yes")
+
+    assert (1, []) == (done.status, stored.decisions)
+    assert "not what the link leads to" in done.err
+    assert 0 == jit("deny", LINK, "--home", reviewer.home, "--yes").status
+
+
+def test_a_request_that_cannot_be_read(reviewer: Desk) -> None:
+    """What the device cannot check it does not sign, and says why."""
+    stored = _ask(reviewer)
+    stored.envelope = replace(stored.envelope, payload=b"{}")
+    reviewer.relay.script(f"GET {ONE}", answer(_on_devices(stored)))
+
+    done = jit("approve", LINK, "--home", reviewer.home, "--yes")
+
+    assert (1, []) == (done.status, stored.decisions)
+    assert "Do not approve: " in done.out
+
+
 def test_denying_on_the_device(reviewer: Desk) -> None:
     """A denial is signed with its reason."""
-    stored = reviewer.ask(profile="jit_access")
+    stored = _ask(reviewer)
     reviewer.relay.script(f"GET {ONE}", *[answer(_on_devices(stored))] * 2)
 
     done = jit("deny", LINK, "--home", reviewer.home, "--reason", "Not now", "-y", "--json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -26,13 +26,17 @@ from quorumkey.cli._jit_text import request_json, show_access, status_text
 from quorumkey.cli._output import FAILED, Output, confirm, say_error
 from quorumkey.cli._request_text import show_request
 from quorumkey.device import Choice
+from quorumkey.errors import ProtocolError
 from quorumkey.jit.client import ApprovalMode
+from quorumkey.protocol import RoleActivation, json_equal
 
 if TYPE_CHECKING:
-    from quorumkey.device import SoftwareDevice
+    from quorumkey.device import DeviceRequest, SoftwareDevice
     from quorumkey.jit.client import AccessRequest, JitClient
 
 __all__ = ["app"]
+
+_SECONDS_A_MINUTE: Final = 60
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -130,7 +134,11 @@ def _sign(  # noqa: PLR0913 - one argument for each option
     reason: str | None,
     yes: bool,
 ) -> bool:
-    """What is signed is what the device was shown, whatever the relay says beside it."""
+    """What is signed is what the device was shown, and is what the link leads to.
+
+    The relay says which request that is: it must not be able to name one of another kind, which
+    ``--yes`` would sign unseen.
+    """
     if asked.request_id is None:
         say_error("The relay names no signed request.")
         return False
@@ -139,6 +147,9 @@ def _sign(  # noqa: PLR0913 - one argument for each option
     async def work(device: SoftwareDevice) -> bool:
         request = await device.show(request_id)
         show_request(out, request)
+        if choice is Choice.APPROVE and not _is_what_was_asked(request, asked):
+            say_error("The request to sign is not what the link leads to; nothing was signed.")
+            return False
         if request.can_approve or request.can_deny:
             await device.acknowledge(request_id)
         if not yes and not confirm(f"{choice.value.capitalize()} this?"):
@@ -150,3 +161,32 @@ def _sign(  # noqa: PLR0913 - one argument for each option
         return True
 
     return run_device(device, work)
+
+
+def _is_what_was_asked(request: DeviceRequest, asked: AccessRequest) -> bool:
+    """Whether a signed request is for the one role that the link leads to.
+
+    One that cannot be read has a problem, for which the device does not sign it.
+    """
+    document = request.document
+    if document is None:
+        return True
+    if document.profile != "jit_access" or len(asked.roles) != 1:
+        return False
+    (role,) = asked.roles
+    seconds = (asked.duration_minutes or 0) * _SECONDS_A_MINUTE
+    if role.start is not None and role.end is not None:
+        seconds = role.end - role.start
+    try:
+        activation = RoleActivation(
+            beneficiary=asked.beneficiary,
+            project=role.project,
+            role=role.role,
+            justification=asked.justification,
+            duration_seconds=seconds,
+            condition=role.condition,
+            start=role.start,
+        )
+    except ProtocolError:
+        return False
+    return json_equal(document.action.to_json(), activation.action().to_json())
