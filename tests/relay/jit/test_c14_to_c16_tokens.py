@@ -285,6 +285,7 @@ PROJECTS = "//cloudresourcemanager.googleapis.com/projects/"
         {"resource": PROJECTS + "p", "role": "roles/x"},
         {**OLD, "resource": None},
         {**OLD, "resource": "projects/p"},
+        {**OLD, "resource": "p"},
         {**OLD, "resource": PROJECTS + "p/buckets/b"},
         {**OLD, "resource": PROJECTS + "p:extra"},
         {**OLD, "resource": PROJECTS},

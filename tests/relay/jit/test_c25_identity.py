@@ -111,6 +111,10 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "no audience": {"aud": None},
     "an empty list of audiences": {"aud": []},
     "one more audience": {"aud": ["quorumkey-stand-in", "another-client"]},
+    "one more audience, issued to us": {
+        "aud": ["quorumkey-stand-in", "another-client"],
+        "azp": "quorumkey-stand-in",
+    },
     "an audience in capitals": {"aud": "QUORUMKEY-STAND-IN"},
     "issued to another party": {"azp": "another-client"},
     "a party that is no text": {"azp": ["quorumkey-stand-in"]},

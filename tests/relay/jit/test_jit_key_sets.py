@@ -28,6 +28,7 @@ pytestmark = pytest.mark.anyio
 
 CURVE = jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
 RSA = jwk(rsa.generate_private_key(65_537, 2_048).public_key())
+SMALL = jwk(rsa.generate_private_key(65_537, 1_024).public_key())  # noqa: S505 - it is to be refused
 URL = "https://idp.example/keys"
 
 
@@ -73,7 +74,7 @@ GOOD: dict[str, object] = {**RSA, "kid": "good"}
         {**CURVE, "kid": "k" * 1_000},
         {**RSA, "alg": "RS512"},
         {**RSA, "alg": "PS256"},
-        {**RSA, "n": RSA["n"][:170]},
+        SMALL,
         {**RSA, "n": "_" * 1_400},
         {**RSA, "e": "AQ"},
         {**RSA, "e": "_" * 43},
