@@ -106,6 +106,22 @@ async def test_policy_file_with_what_gcloud_prints(tmp_path: Path) -> None:
     assert {ALICE} == await source.holders(ADMIN)
 
 
+async def test_policy_file_whose_groups_are_of_one_project(tmp_path: Path) -> None:
+    """Who keeps the file of one project puts nobody into a group of another project."""
+    own = {**PRINTED, "groups": {"team@example.com": [BOB]}}
+    (tmp_path / "one.json").write_text(json.dumps(PRINTED))
+    (tmp_path / "two.json").write_text(json.dumps(own))
+    source = written(
+        tmp_path / "policy.yaml",
+        "projects: {project-1: {file: one.json}, project-2: {file: two.json}}",
+    )
+
+    assert ("project-2",) == await source.projects(BOB)
+    assert not await source.is_eligible(BOB, ADMIN, "MPA")
+    assert {ALICE} == await source.holders(ADMIN)
+    assert {ALICE, BOB} == await source.holders(EntitlementId("project-2", ADMIN.role))
+
+
 async def test_policy_file_of_one_project(tmp_path: Path) -> None:
     """One policy, as gcloud prints it, needs nothing but its project's id beside it."""
     source = written(tmp_path / "policy.json", json.dumps({"project": "project-1", **PRINTED}))

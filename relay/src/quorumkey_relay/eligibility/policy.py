@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -34,49 +35,74 @@ class Policy(msgspec.Struct, frozen=True):
     groups: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
 
 
+class _Groups:
+    """Who is in which groups, looked up by the group and by the person."""
+
+    def __init__(self, members: Mapping[str, frozenset[str]]) -> None:
+        self.members = members
+        self._principals: dict[str, list[str]] = {}
+        for group, people in members.items():
+            for person in people:
+                self._principals.setdefault(person, []).append(f"{GROUP}{group}")
+
+    def principals(self, person: str) -> list[str]:
+        """Return what a person is called in bindings."""
+        return [f"{USER}{person}", *self._principals.get(person, ())]
+
+
 class Policies:
     """The policies of some projects, and who is in the groups that they name."""
 
     def __init__(
-        self, projects: Mapping[str, Bindings], groups: Mapping[str, frozenset[str]]
+        self,
+        projects: Mapping[str, Bindings],
+        groups: Mapping[str, frozenset[str]],
+        own_groups: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({}),
     ) -> None:
-        """Take the bindings by project, and the people, by e-mail address, in each group."""
-        self._projects = projects
-        self._members = groups
-        self._principals: dict[str, list[str]] = {}
-        for group, people in groups.items():
-            for person in people:
-                self._principals.setdefault(person, []).append(f"{GROUP}{group}")
+        """Take the bindings by project, and the people, by e-mail address, in each group.
+
+        ``own_groups`` are those of one project, which mean nothing in the others.
+        """
+        shared = _Groups(groups)
+        self._projects = {
+            project: (
+                bindings,
+                _Groups({**groups, **own_groups[project]}) if own_groups.get(project) else shared,
+            )
+            for project, bindings in projects.items()
+        }
 
     def projects(self, person: str) -> tuple[str, ...]:
         """Return the projects in which a person may activate something, sorted."""
-        mine = self._of(person)
-        found = (project for project, one in self._projects.items() if one.is_any(mine))
+        found = (
+            project
+            for project, (bindings, groups) in self._projects.items()
+            if bindings.is_any(groups.principals(person))
+        )
         return tuple(sorted(found))
 
     def listing(self, person: str, project: str) -> Listing:
         """Return what a person may activate in a project, and has for a while."""
-        return self._bindings(project).listing(self._of(person))
+        bindings, groups = self._of(project)
+        return bindings.listing(groups.principals(person))
 
     def is_eligible(
         self, person: str, entitlement: EntitlementId, activation_type: ActivationType
     ) -> bool:
         """Say whether a binding of this kind names a person, or a group that they are in."""
-        bindings = self._bindings(entitlement.project)
-        return bindings.is_eligible(self._of(person), entitlement, activation_type)
+        bindings, groups = self._of(entitlement.project)
+        return bindings.is_eligible(groups.principals(person), entitlement, activation_type)
 
     def holders(self, entitlement: EntitlementId) -> frozenset[str]:
         """Return the people who may activate this with peers."""
-        return people_in(self._bindings(entitlement.project).holders(entitlement), self._members)
+        bindings, groups = self._of(entitlement.project)
+        return people_in(bindings.holders(entitlement), groups.members)
 
-    def _of(self, person: str) -> list[str]:
-        return [f"{USER}{person}", *self._principals.get(person, ())]
-
-    def _bindings(self, project: str) -> Bindings:
+    def _of(self, project: str) -> tuple[Bindings, _Groups]:
         return self._projects.get(project, _NOTHING)
 
 
-_NOTHING: Final = Bindings("", ())
+_NOTHING: Final = (Bindings("", ()), _Groups({}))
 
 
 def people_in(principals: frozenset[str], groups: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -11,8 +11,10 @@ the groups that they name::
       developers@example.com: [alice@example.com, bob@example.com]
 
 or one policy as ``gcloud projects get-iam-policy`` prints it, with a member ``project`` beside its
-``bindings``. The files are looked at before every answer, so a change counts at once. A file that
-cannot be read makes nobody eligible: there is no answer until it is mended.
+``bindings``. Groups that stand beside the bindings of one project count in that project alone:
+whoever keeps its file says nothing about the others. The files are looked at before every answer,
+so a change counts at once. A file that cannot be read makes nobody eligible: there is no answer
+until it is mended.
 """
 
 from __future__ import annotations
@@ -128,16 +130,18 @@ class _Reading:
         """Read everything; raises `PolicyError`."""
         said = self._read(path, _File)
         groups = groups_of(said.groups)
+        own_groups: dict[str, dict[str, frozenset[str]]] = {}
         projects: dict[str, Bindings] = {}
         for project, policy in _by_project(path, said).items():
             check_project(project)
             found = self._elsewhere(path, project, policy)
             check_policy(found)
-            for group, people in groups_of(found.groups).items():
-                if groups.setdefault(group, people) != people:
+            own = own_groups[project] = groups_of(found.groups)
+            for group in own.keys() & groups.keys():
+                if own[group] != groups[group]:
                     raise PolicyError(f"The group {group} is there twice, with other members.")
             projects[project] = Bindings(project, found.bindings)
-        return Policies(projects, groups)
+        return Policies(projects, groups, own_groups)
 
     def _elsewhere(self, path: Path, project: str, policy: _Elsewhere) -> Policy:
         if policy.file is None:
