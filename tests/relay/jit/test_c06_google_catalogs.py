@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -309,6 +310,16 @@ async def test_c06_inventory_sees_what_is_inherited(world: World) -> None:
 async def test_c06_inventory_does_not_know_a_project(world: World) -> None:
     """An unknown project is one without entitlements."""
     assert Listing() == await world.inventory.listing(ALICE, "project-9")
+
+
+async def test_c06_inventory_passes_over_a_project_that_was_deleted(world: World) -> None:
+    """A project that the search still finds keeps nobody from the others."""
+    world.bind(binding(ADMIN.role, ALICE, condition=JIT))
+    prefix = "//cloudresourcemanager.googleapis.com/projects/"
+    found = {"results": [{"name": f"{prefix}{project}"} for project in ("gone", "project-1")]}
+    world.assets.faults.bodies.append(json.dumps(found).encode())
+
+    assert ("project-1",) == await world.inventory.projects(ALICE)
 
 
 async def test_c06_address_with_a_quote(world: World) -> None:

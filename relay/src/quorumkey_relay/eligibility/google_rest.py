@@ -237,15 +237,20 @@ class GoogleRest:
         try:
             found = await self._get(url, query, _EffectivePolicies)
         except _Denied as denied:
-            if len(projects) == 1 and denied.status == HTTPStatus.NOT_FOUND:
-                return {}
-            raise
+            if denied.status != HTTPStatus.NOT_FOUND:
+                raise
+            # Google found a project a moment ago that is not there any more; the others are.
+            return {} if len(projects) == 1 else await self._one_by_one(projects)
         return {
             one.full_resource_name.removeprefix(PROJECT): tuple(
                 binding for attached in one.policies for binding in attached.policy.bindings
             )
             for one in found.policy_results
         }
+
+    async def _one_by_one(self, projects: Sequence[str]) -> dict[str, tuple[Binding, ...]]:
+        found = await asyncio.gather(*(self._batch([project]) for project in projects))
+        return {project: bindings for one in found for project, bindings in one.items()}
 
     async def _pages(
         self, url: str, query: dict[str, str], kind: type[_KindOfPage]
