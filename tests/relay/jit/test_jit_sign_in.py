@@ -196,7 +196,8 @@ async def test_a_cookie_is_small_enough_for_a_browser(rig: Rig) -> None:
 
 async def test_an_answer_counts_in_the_browser_that_asked(rig: Rig) -> None:
     """Who is lured to somebody else's answer does not become that person."""
-    attacker, victim = Browser(rig), Browser(rig)
+    identity = rig.identity()
+    attacker, victim = Browser(rig, identity), Browser(rig, identity)
     answer = await attacker.provider(await attacker.begin())
     without = await victim.back(answer)
     await victim.begin()
@@ -302,7 +303,8 @@ async def test_an_answer_may_name_its_issuer(rig: Rig) -> None:
 
 async def test_a_code_of_another_sign_in(rig: Rig) -> None:
     """Its verifier is another (PKCE), so the provider refuses it."""
-    attacker, victim = Browser(rig), Browser(rig)
+    identity = rig.identity()
+    attacker, victim = Browser(rig, identity), Browser(rig, identity)
     stolen = await attacker.provider(await attacker.begin())
     own = await victim.provider(await victim.begin())
 

@@ -183,9 +183,9 @@ class SignIn:
         now = self._clock.now()
         try:
             endpoints = await self._provider.endpoints()
-            token = await self._redeemed(endpoints, code, self._verifier(state))
+            token = await self._redeemed(endpoints, code, self._verifier(begun.state))
             person = await self._identity.signed_in(
-                token, client_id=self._client.client_id, nonce=self._nonce(state), now=now
+                token, client_id=self._client.client_id, nonce=self._nonce(begun.state), now=now
             )
         except Unavailable as error:
             logs.get().warning("sign_in_failed", reason=error.reason)
