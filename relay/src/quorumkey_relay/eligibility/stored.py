@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakValueDictionary
 
 from quorumkey_relay.eligibility.bindings import Bindings
 from quorumkey_relay.eligibility.policy import Policies, PolicyError, groups_of, read_policy
@@ -32,6 +33,7 @@ class StoredPolicySource:
         self._store = store
         self._integrator_id = integrator_id
         self._read: dict[str, tuple[StoredPolicy, Policies]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def projects(self, person: str) -> tuple[str, ...]:
         """Return the projects in which a person may activate something, sorted."""
@@ -58,7 +60,8 @@ class StoredPolicySource:
     async def _policies(self, project: str) -> Policies:
         """Return the newest edition; raises `SourceUnavailable` where it cannot be read.
 
-        A large policy takes a while, so it is read beside everything else that the relay does.
+        A large policy takes a while, so it is read beside everything else that the relay does, and
+        by one thread however many ask for it.
         """
         while True:
             stored = self._store.policies(self._integrator_id).get(project)
@@ -68,11 +71,17 @@ class StoredPolicySource:
             known = self._read.get(project)
             if known is not None and known[0] is stored:
                 return known[1]
-            try:
-                policies = await asyncio.to_thread(_policies_of, stored)
-            except PolicyError as error:
-                raise SourceUnavailable(f"The policy of {project!a}: {error}") from None
-            self._read[project] = stored, policies
+            turn = self._turns.setdefault(project, asyncio.Lock())
+            async with turn:
+                if self._read.get(project) is known:  # nobody else has read it meanwhile
+                    await self._read_anew(stored)
+
+    async def _read_anew(self, stored: StoredPolicy) -> None:
+        try:
+            policies = await asyncio.to_thread(_policies_of, stored)
+        except PolicyError as error:
+            raise SourceUnavailable(f"The policy of {stored.project!a}: {error}") from None
+        self._read[stored.project] = stored, policies
 
 
 def _policies_of(stored: StoredPolicy) -> Policies:
