@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.anyio
 
 ADMIN = "qk_test_" + "3c" * 32
 OTHER_ADMIN = "qk_test_" + "4d" * 32
+#: How long an answer may take before a test gives up.
+PATIENCE_SECONDS = 20
 PATH = f"/v1/jit/policies/{PROJECT}"
 
 
@@ -164,6 +167,31 @@ async def test_a_policy_is_bounded(office: Reception) -> None:
     )
 
     assert (413, "payload_too_large") == harness.refused(answer)[:2]
+
+
+@pytest.mark.parametrize(
+    ("key", "refusal"),
+    [("qk_test_" + "00" * 32, (401, "unauthorized")), (harness.API_KEY, (403, "forbidden"))],
+    ids=["unknown", "of-another-scope"],
+)
+async def test_a_policy_is_taken_in_from_who_may_alone(
+    office: Reception, key: str, refusal: tuple[int, str]
+) -> None:
+    """Who may not hand in policies is refused by the head of the call; no byte of it is awaited."""
+    host, port = office.house.url.removeprefix("http://").split(":")
+    head = (
+        f"PUT {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {MAX_POLICY_BYTES}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.encode())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        answer = await reader.readuntil(b"}")
+    writer.close()
+
+    status, code = refusal
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert f'"code":"{code}"'.encode() in answer
 
 
 async def test_a_relay_with_a_policy_file_takes_none(

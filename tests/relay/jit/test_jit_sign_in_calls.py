@@ -148,6 +148,19 @@ async def test_guessing_is_slow(tmp_path: Path) -> None:
     assert 200 == right.status_code
 
 
+async def test_guessing_behind_a_proxy_is_slow(tmp_path: Path) -> None:
+    """Wrong headers of the proxy count like wrong tokens; a call that bears nothing does not."""
+    limits = {"rate_ip_failures": 3}
+    async with reception(tmp_path, limits=limits, is_behind_proxy=True) as office:
+        wrong = CALL | {"x-goog-iap-jwt-assertion": "a.b.c"}
+        statuses = [
+            (await office.house.http.get("/jit/api/policy", headers=headers)).status_code
+            for headers in (*[CALL] * 5, *[wrong] * 5)
+        ]
+
+    assert [401] * 8 + [429] * 2 == statuses
+
+
 async def test_a_person_is_charged_for_their_calls(tmp_path: Path) -> None:
     """Who calls too often has to wait, and nobody else with them."""
     async with reception(tmp_path, limits={"rate_person": 2}) as office:
@@ -296,3 +309,16 @@ async def test_the_page_has_a_slash_at_its_end(office: Reception) -> None:
     answer = await office.house.http.get("/jit")
 
     assert (308, "/jit/") == (answer.status_code, answer.headers["location"])
+
+
+@pytest.mark.parametrize("query", ["utm", "&&", "activation=%ff", "a=1&a=2", "a=1&" * 100])
+async def test_the_page_is_shown_whatever_stands_behind_its_address(
+    office: Reception, query: str
+) -> None:
+    """Links are changed on their way by mail programs, and the page reads what is left of them."""
+    answer = await office.house.http.get(f"{office.house.url}/jit/?{query}")
+
+    assert (200, "text/html; charset=utf-8") == (
+        answer.status_code,
+        answer.headers["content-type"],
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from quorumkey.errors import ProtocolError
+from quorumkey.protocol.limits import MAX_REQUEST_BODY_BYTES
 from quorumkey_relay.api.answers import (
     NO_CONTENT,
     Answer,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from quorumkey_relay.api.dialect import Dialect
     from quorumkey_relay.api.endpoint import Endpoint, Result
+    from quorumkey_relay.api.gate import Auth
     from quorumkey_relay.api.ports import RelayPort
     from quorumkey_relay.api.router import Match, Resource, Route
 
@@ -203,19 +206,24 @@ class Application:
     ) -> Answer | EventStream:
         """Check a call in the order of PROTOCOL §2 and hand it to its handler."""
         endpoint = route.endpoint
-        body = endpoint.body
-        raw_body = await endpoint.dialect.read_body(headers, receive, max_bytes=body.max_bytes)
-        principal = endpoint.auth.check(self._gate, scope, headers)
-        if endpoint.auth.waits:
+        auth, body = endpoint.auth, endpoint.body
+        read_body = partial(endpoint.dialect.read_body, headers, receive, max_bytes=body.max_bytes)
+        is_large = body.max_bytes > MAX_REQUEST_BODY_BYTES
+        raw_body = b"" if is_large else await read_body()
+        principal = auth.check(self._gate, scope, headers)
+        if auth.waits:
             principal = await principal
+        if is_large:  # so much is taken in from those alone who may call this
+            _permit(auth, self._gate, headers)
+            raw_body = await read_body()
         value = body.read(raw_body)
         query = scope["query_string"]
         values = read_query(query, route.parameters, is_open=endpoint.is_open) if query else {}
         for pattern, path_id in zip(route.id_patterns, path_ids, strict=True):
             if pattern.fullmatch(path_id) is None:
                 raise Refused("not_found")
-        if endpoint.auth.permit is not None:
-            endpoint.auth.permit(self._gate, headers)
+        if not is_large:
+            _permit(auth, self._gate, headers)
         call: Call[Any, Any] = Call(
             self._relay,
             self._shutdown,
@@ -238,6 +246,11 @@ class Application:
         except Exception as error:  # noqa: BLE001 - the head has gone out; all that is left is to end
             self._log.error("event_stream_failed", exc_info=error)
         await send({"type": "http.response.body", "body": b""})
+
+
+def _permit(auth: Auth[Any], gate: Gate, headers: Mapping[bytes, bytes]) -> None:
+    if auth.permit is not None:
+        auth.permit(gate, headers)
 
 
 def _as_answer(endpoint: Endpoint[Any, Any], result: Result) -> Answer | EventStream:

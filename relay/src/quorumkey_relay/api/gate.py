@@ -15,6 +15,7 @@ from quorumkey_relay.api.address import ClientAddresses, bucket_of
 from quorumkey_relay.api.answers import Headers, Refused
 from quorumkey_relay.api.ratelimit import RateLimiter
 from quorumkey_relay.domain.refusal import Refusal
+from quorumkey_relay.usecases.jit.ports import NOT_SIGNED_IN
 from quorumkey_relay.usecases.protection.actor import INTEGRATOR_HEADER, key_actor
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Gate:
         details: dict[str, JsonValue] = (
             {} if self._jit.sign_in is None else {"sign_in": SIGN_IN_PATH}
         )
-        if b"authorization" not in headers:
+        if found is NOT_SIGNED_IN and b"authorization" not in headers:
             raise Refused("unauthorized", found.message, headers=_ASK_FOR_BEARER, details=details)
         raise self._unknown_token(scope, found.message, details)
 

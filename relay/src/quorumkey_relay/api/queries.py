@@ -50,6 +50,8 @@ def read_query(
 ) -> Query:
     """Return the values of a query string, by name; others are let be where it ``is_open``."""
     values: Query = {}
+    if is_open and not parameters:
+        return values
     for name, text in _pairs(query):
         parameter = parameters.get(name)
         if parameter is None:

@@ -22,6 +22,7 @@ from quorumkey_relay.identity.sign_in import SignIn, SignInClient
 from quorumkey_relay.identity.signed_tokens import TokenRefused
 from quorumkey_relay.observe import logs
 from quorumkey_relay.option_table import ConfigError
+from quorumkey_relay.usecases.jit.ports import NOT_SIGNED_IN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 _BEARER: Final = b"bearer"
 
-_NOT_SIGNED_IN: Final = Refusal("unauthorized", "You are not signed in.")
 _REFUSED: Final = Refusal(
     "unauthorized", "What says who you are does not hold, or not any more; sign in again."
 )
@@ -71,13 +71,13 @@ class SignedPeople:
         if self.oidc is not None and b"authorization" in headers:
             scheme, _, token = headers[b"authorization"].partition(b" ")
             if scheme.lower() != _BEARER:
-                return _NOT_SIGNED_IN
+                return NOT_SIGNED_IN
             text = token.strip().decode("latin-1")
             return await _judged("oidc", self.oidc.bearer(text, now=now))
         session = self.session_cookie.read(headers)
         if self.sessions is None or session is None:
-            return _NOT_SIGNED_IN
-        return self.sessions.person(session, now) or _NOT_SIGNED_IN
+            return NOT_SIGNED_IN
+        return self.sessions.person(session, now) or NOT_SIGNED_IN
 
 
 async def _judged(kind: str, judging: Awaitable[Person]) -> Person | Refusal:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from quorumkey_relay.domain.jit.entitlement import ActivationType, EntitlementId, Listing
     from quorumkey_relay.domain.jit.request import AccessRequest, ApprovalMode, WindowFrom
     from quorumkey_relay.domain.model import RejectPolicy
-    from quorumkey_relay.domain.refusal import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,20 @@ class Person:
     access_levels: tuple[str, ...] = ()
 
 
+#: The refusal of who has yet to sign in, or has to again.
+NOT_SIGNED_IN: Final = Refusal("unauthorized", "You are not signed in.")
+
+
 class People(Protocol):
     """Finds out who calls, from what an identity provider or a proxy has signed."""
 
     async def identify(self, headers: Mapping[bytes, bytes]) -> Person | Refusal:
-        """Return who calls; refused with ``unauthorized``, or ``backend_failed`` without keys."""
+        """Return who calls, or a refusal.
+
+        It is `NOT_SIGNED_IN` where a call bears no credential, or the cookie of a sign-in that is
+        over; another one with ``unauthorized`` where its credential does not hold; and one with
+        ``backend_failed`` where the keys to judge that by are out of reach.
+        """
         ...
 
 
