@@ -141,6 +141,28 @@ async def test_nobody_can_say_it_until_the_end(one: World) -> None:
     assert ([], ["jit.not_granted"]) == (one.alarms.standing(), await one.told())
 
 
+async def test_an_approval_is_used_in_time_or_never(one: World) -> None:
+    """An hour after the last moment to decide an approval lapses, however long the role would last.
+
+    Until then, to the second, it becomes one.
+    """
+    wanted = {"window_from": "approval", "duration_seconds": 3 * HOUR}
+    late, last = await one.ask(BOB, **wanted), await one.ask(CAROL, **wanted)
+    one.around.is_source_down = True
+    await one.decide(late)
+    await one.decide(last, by=CAROL)
+    await one.settle()
+    use_by = (await one.signed(late)).terms.use_by
+    await one.pass_time(use_by - START)
+    one.around.is_source_down = False
+    await one.follower.follow(last.id)
+    one.clock.advance(1)
+    await one.follower.follow(late.id)
+
+    assert "window_over" == (await one.request(late)).not_granted
+    assert use_by + 1 < (await one.role(last)).end
+
+
 async def test_nothing_grants_roles_there(one: World) -> None:
     """An approval waits for an executor, with an alarm that names nobody."""
     request = await one.ask(BOB)

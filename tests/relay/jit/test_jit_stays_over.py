@@ -9,6 +9,8 @@ import pytest
 from tests.relay.jit.desk import BOB, Desk, token_of
 from tests.relay.simulator import refused
 
+from quorumkey_relay.domain.jit.request import FORBIDDEN
+
 if TYPE_CHECKING:
     from quorumkey_relay.usecases.jit.views import AccessRequestView
 
@@ -36,6 +38,23 @@ async def test_jit_a_clock_that_is_set_back_opens_nothing_again(desk: Desk) -> N
     assert await desk.status(view) == "EXPIRED"
     assert desk.target.grants == []
     assert await desk.told() == ["requested", "expired"]
+
+
+async def test_jit_a_device_approves_nothing_that_is_not_known(
+    signing: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signed request for a role without its request for a role is approved by nobody."""
+    view = await signing.ask()
+
+    async def unknown(request_id: str) -> None:
+        del request_id
+
+    monkeypatch.setattr(signing.sim.store, "access_request_of", unknown)
+
+    assert await signing.vote(view) == FORBIDDEN
+    stored = await signing.sim.store.load(str(view.request_id))
+    assert stored is not None
+    assert stored.state.ballots == {}
 
 
 async def test_jit_a_click_does_not_count_once_devices_decide(desk: Desk) -> None:
