@@ -205,3 +205,20 @@ async def test_jit_an_activation_alone_extends_itself(desk: Desk) -> None:
     until = [one.valid_until for one in listed.entitlements if one.name == ALONE]
 
     assert [START + 360] == until
+
+
+@pytest.mark.parametrize(("seconds", "is_in_time"), [(1_799, True), (1_800, False)])
+async def test_c12_a_second_reviewer_comes_before_the_end_or_not_at_all(
+    desk: Desk, seconds: int, *, is_in_time: bool
+) -> None:
+    """Access that is over is not granted once more, whether or not that is written down yet."""
+    request = await desk.ask(BOB, CAROL, minutes=30)
+    await desk.approve(request, BOB)
+    desk.sim.clock.advance(seconds)
+    call = desk.cases.approve(CAROL, token_of(request))
+    if is_in_time:
+        await granted(call)
+    else:
+        assert "request_completed" == (await refused(call)).code
+
+    assert 1 + is_in_time == len(desk.target.grants)
