@@ -70,10 +70,13 @@ async def test_c25_an_id_token_says_who_somebody_is(tmp_path: Path, algorithm: A
 
 
 async def test_c25_the_scheme_has_no_case(rig: Rig) -> None:
-    """RFC 9110, section 11.1."""
+    """RFC 9110, section 11.1; under another scheme, or none, a token is no bearer token."""
     token = rig.oidc.id_token(ALICE)
+    values = (f"bEARER  {token} ", f"DPoP {token}", f" {token}", token)
 
-    assert ALICE == await who(rig, {b"authorization": f"bEARER  {token} ".encode()})
+    assert [ALICE, *["unauthorized"] * 3] == [
+        await who(rig, {b"authorization": value.encode()}) for value in values
+    ]
 
 
 @pytest.mark.parametrize(
