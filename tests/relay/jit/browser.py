@@ -85,6 +85,19 @@ class Browser:
         """Say whether the page has such an element, shown or not."""
         return bool(self.driver.find_elements(By.CSS_SELECTOR, selector))
 
+    def run_first(self, script: str) -> None:
+        """Run something in every page that is opened from now on, before the page's own program."""
+        name = "Page.addScriptToEvaluateOnNewDocument"
+        self.driver.execute_cdp_cmd(name, {"source": script})
+
+    def run(self, script: str) -> object:
+        """What a script in the page returns."""
+        return self.driver.execute_script(script)
+
+    def press(self, key: str) -> None:
+        """Press a key, wherever the focus is."""
+        self.driver.switch_to.active_element.send_keys(key)
+
     def agree(self) -> None:
         """Say yes to what the page asks."""
         waiting = WebDriverWait(self.driver, PATIENCE_SECONDS)
@@ -100,7 +113,7 @@ class Browser:
 def browser(profile: Path, *options: str) -> Generator[Browser]:
     """A browser that keeps what it has to in ``profile``."""
     if PROGRAM is None or DRIVER is None:
-        pytest.skip("chromium and chromedriver are not installed")
+        pytest.fail("chromium or chromedriver is missing: run scripts/setup dev")
     asked = ChromeOptions()
     asked.binary_location = PROGRAM
     for option in (*_OPTIONS, f"--user-data-dir={profile}", *options):

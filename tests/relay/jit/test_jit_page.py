@@ -7,9 +7,20 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 from tests.relay.api.harness import ok
 from tests.relay.jit.browser import browser
-from tests.relay.jit.reception import ALICE, BOB, NOTHING, OWN_ROLE, PROJECT, ROLE, reception
+from tests.relay.jit.reception import (
+    ALICE,
+    BOB,
+    MALLORY,
+    NOTHING,
+    OWN_ROLE,
+    PROJECT,
+    ROLE,
+    reception,
+)
+from tests.relay.simulator import START, ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -20,15 +31,29 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+#: The page's clock is the relay's, and it looks for news without waiting long.
+CLOCK = f"""
+window.now = {START * 1000};
+Date.now = () => window.now;
+const later = window.setTimeout;
+window.setTimeout = (work, milliseconds) => later(work, milliseconds / 50);
+"""
+#: What the relay answers to whoever acts is held back until the page's answer() is called.
+HELD_BACK = """
+const ask = window.fetch;
+window.fetch = (path, how) => how.method === "GET" ? ask(path, how) : new Promise((resolve) => {
+  window.answer = () => resolve(new Response('{"message": "It did not work."}', { status: 502 }));
+});
+"""
 MARKUP = "<img src=x onerror=\"document.title='run'\"> {{USER}}"
 
 
 @asynccontextmanager
 async def desk_with_browser(
-    folder: Path, changes: Mapping[str, object] = NOTHING
+    folder: Path, changes: Mapping[str, object] = NOTHING, *, clock: ManualClock | None = None
 ) -> AsyncGenerator[tuple[Reception, Browser]]:
     """A relay and a browser in front of it."""
-    async with reception(folder, changes) as office:
+    async with reception(folder, changes, clock=clock) as office:
         opening = browser(folder / "profile")
         chrome = await asyncio.to_thread(opening.__enter__)
         try:
@@ -195,3 +220,71 @@ async def test_access_is_shown_although_policies_cannot_be_read(tmp_path: Path) 
 
         await asyncio.to_thread(alice)
         assert not office.around.cloud.has_role(ALICE, PROJECT, OWN_ROLE)
+
+
+async def test_the_page_keeps_up_without_taking_the_focus_away(tmp_path: Path) -> None:
+    """The time that is left is told anew, and a button that somebody stands on is still there."""
+    async with desk_with_browser(tmp_path) as (office, chrome):
+        await office.activate(activationTimeout=60)
+        chrome.run_first(CLOCK)
+
+        def alice() -> None:
+            sign_in(office, chrome, ALICE, "/jit/")
+            card = chrome.find("#active .card", "60 minutes left")
+            chrome.run("document.querySelector('#active button').focus(); window.now += 60000")
+            chrome.find("#active .card", "59 minutes left")
+            assert "End now" == chrome.run("return document.activeElement.textContent")
+            assert "59 minutes left" in card.text
+
+        await asyncio.to_thread(alice)
+
+
+async def test_access_that_is_over_is_shown_as_ended(tmp_path: Path) -> None:
+    """The page of a request shows by itself that its time is over, and offers no end any more."""
+    clock = ManualClock()
+    async with desk_with_browser(tmp_path, clock=clock) as (office, chrome):
+        chrome.run_first(CLOCK)
+        asked = await office.ask()
+        await office.post(BOB, "/activation-request", activation=asked["activation"])
+
+        def alice() -> None:
+            sign_in(office, chrome, ALICE, f"/jit/?activation={asked['activation']}")
+            chrome.find("#review button", "End now")
+            clock.advance(1_800)
+            chrome.find("#review [data-status=ENDED]")
+            assert not chrome.has("#review button")
+
+        await asyncio.to_thread(alice)
+
+
+async def test_a_link_of_others_says_what_to_do(tmp_path: Path) -> None:
+    """Who has signed in as somebody else is told as whom, and that others can open the link."""
+    async with desk_with_browser(tmp_path) as (office, chrome):
+        asked = await office.ask()
+
+        def mallory() -> None:
+            sign_in(office, chrome, MALLORY, f"/jit/?activation={asked['activation']}")
+            chrome.find("#notice .bad", "You are not allowed to do this")
+            chrome.find("#review", f"You are signed in as {MALLORY}.")
+            chrome.click("#review a", "All your access")
+            chrome.find("#roles", "There is nothing that you may activate.")
+            assert not chrome.run("return document.getElementById('project').checkVisibility()")
+
+        await asyncio.to_thread(mallory)
+
+
+async def test_a_failure_is_told_although_the_dialog_is_closed(tmp_path: Path) -> None:
+    """Who closes the dialog before the relay has answered still reads that it did not work."""
+    async with desk_with_browser(tmp_path) as (office, chrome):
+        chrome.run_first(HELD_BACK)
+
+        def alice() -> None:
+            sign_in(office, chrome, ALICE, "/jit/")
+            chrome.click("label.card", OWN_ROLE)
+            chrome.click("#roles-go")
+            chrome.write("#reason", "BUG-1" + Keys.ENTER)
+            chrome.press(Keys.ESCAPE)
+            chrome.run("window.answer()")
+            chrome.find("#notice .bad", "It did not work.")
+
+        await asyncio.to_thread(alice)

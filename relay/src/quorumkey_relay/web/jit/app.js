@@ -1,7 +1,8 @@
 // The page of just-in-time access: activate a role, ask peers for one, decide, see what is active.
 
 import {
-  badge, byId, call, doing, element, facts, fill, follow, isMoving, left, moment, role, say,
+  badge, byId, call, doing, element, facts, fill, follow, isMoving, moment, role, say,
+  tick, timer,
 } from "./parts.js";
 import { openDialog } from "./ask.js";
 
@@ -76,7 +77,7 @@ function activeCard(item) {
     element("div", { class: "what" },
       role(item, item.status),
       element("div", {}, item.projectId, isMine ? "" : `, for ${item.beneficiary.email}`),
-      element("div", {}, "until ", moment(item.endTime), ` (${left(item.endTime)})`),
+      element("div", {}, "until ", moment(item.endTime), " (", timer(item.endTime), ")"),
       element("div", { class: "quiet" }, item.justification,
         item.approvers.length ? `; approved by ${names(item.approvers)}` : ""),
       item.executor ? element("div", { class: "quiet" }, item.executor) : null),
@@ -113,9 +114,8 @@ async function refresh() {
     call("GET", "api/activation-requests?role=reviewer&limit=100"),
     call("GET", "api/activation-requests?role=beneficiary&limit=20"),
   ]);
-  const minute = Math.floor(Date.now() / 60000);
   const open = active.data.filter((item) => OPEN.includes(item.status));
-  const now = said(minute, open, reviews.data, requests.data);
+  const now = said(open, reviews.data, requests.data);
   if (now !== shown) {
     const waiting = reviews.data.filter((item) => item.entitlements[0].status === "ACTIVATION_PENDING");
     showList("active", open.map(activeCard), "You have no active access.");
@@ -123,6 +123,7 @@ async function refresh() {
     showList("requests", requests.data.map((item) => requestCard(item, "Open")), "");
   }
   shown = now;
+  tick();
   await showRoles();
   return true;
 }
@@ -233,7 +234,7 @@ async function showHome() {
   fill(select, projects.map((name) => element("option", { value: name }, name)));
   const wanted = asked.get("projectId");
   if (projects.includes(wanted)) select.value = wanted;
-  select.disabled = projects.length === 0;
+  byId("project-field").hidden = projects.length === 0;
   select.addEventListener("change", () => {
     chosen.clear();
     history.replaceState(null, "", `./?${new URLSearchParams({ projectId: select.value })}`);
@@ -330,6 +331,14 @@ async function showReview(token) {
   if (goesOn) follow(read, FOLLOW_REQUEST_SECONDS);
 }
 
+// What to do with a link that leads nowhere for who is signed in.
+function showNoReview() {
+  byId("review").hidden = false;
+  fill(byId("review-body"),
+    element("p", {}, `You are signed in as ${policy.signedInUser.email}. Only who asked for the access and the chosen reviewers can open a request.`),
+    element("p", {}, element("a", { href: "./" }, "All your access")));
+}
+
 // ------------------------------------------------------------------ begin
 
 async function begin() {
@@ -341,6 +350,7 @@ async function begin() {
   } catch (problem) {
     if (problem.status === 401) showSignIn(problem);
     else say(problem.message, "bad");
+    if (problem.status === 403 && asked.has("activation")) showNoReview();
   }
 }
 

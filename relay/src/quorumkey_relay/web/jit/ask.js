@@ -1,6 +1,6 @@
 // The dialog in which a person says why and for how long they want a role, and asks whom.
 
-import { byId, call, element, fill, role } from "./parts.js";
+import { byId, call, element, fill, role, say } from "./parts.js";
 
 const dialog = byId("ask");
 let open = null; // what the dialog is open for
@@ -50,12 +50,15 @@ byId("ask-form").addEventListener("submit", async (event) => {
   byId("ask-problem").textContent = "";
   try {
     const answer = await send(wanted);
-    dialog.close();
+    if (open === wanted) dialog.close();
     await wanted.done(answer);
   } catch (problem) {
-    byId("ask-problem").textContent = problem.message;
-  } finally {
-    byId("ask-go").disabled = false;
+    if (open === wanted) {
+      byId("ask-problem").textContent = problem.message;
+      byId("ask-go").disabled = false;
+    } else {
+      say(problem.message, "bad");
+    }
   }
 });
 

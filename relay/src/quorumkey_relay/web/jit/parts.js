@@ -31,8 +31,19 @@ export function moment(seconds) {
   return element("time", { datetime: date.toISOString() }, format.format(date));
 }
 
-// How long is left until a moment, in words.
-export function left(seconds) {
+// How long is left until a moment, in words that `tick` keeps true.
+export function timer(seconds) {
+  return element("span", { "data-until": seconds }, left(seconds));
+}
+
+// Say anew how long is left, without touching what else is shown.
+export function tick() {
+  for (const one of document.querySelectorAll("[data-until]")) {
+    one.textContent = left(Number(one.dataset.until));
+  }
+}
+
+function left(seconds) {
   const minutes = Math.ceil((seconds * 1000 - Date.now()) / 60000);
   if (minutes <= 0) return "over";
   if (minutes === 1) return "1 minute left";
@@ -62,7 +73,8 @@ const STATUSES = {
 };
 
 // States that end without anybody doing something on this page.
-export const isMoving = (status) => ["ACTIVATION_PENDING", "GRANTING", "REVOKING"].includes(status);
+export const isMoving = (status) =>
+  ["ACTIVATION_PENDING", "GRANTING", "ACTIVE", "REVOKING"].includes(status);
 
 export function badge(status) {
   const [text, kind] = STATUSES[status] ?? [status, ""];
@@ -137,7 +149,8 @@ export function doing(work) {
   };
 }
 
-// Call work every few seconds while the page is looked at, until it says that it is done.
+// Call work every few seconds while the page is looked at, until it says that it is done. Who has
+// to sign in again does so once what they are writing is sent or given up.
 export function follow(work, seconds) {
   setTimeout(async () => {
     let goesOn = true;
@@ -145,8 +158,9 @@ export function follow(work, seconds) {
       try {
         goesOn = await work();
       } catch (problem) {
-        if (problem.status === 401) location.reload(); // to sign in again
-        goesOn = problem.status === 0 || problem.status >= 429;
+        const isWriting = document.querySelector("dialog[open]") !== null;
+        if (problem.status === 401 && !isWriting) location.reload();
+        goesOn = [0, 401].includes(problem.status) || problem.status >= 429;
       }
     }
     if (goesOn) follow(work, seconds);
