@@ -88,11 +88,11 @@ class Browser:
     def run_first(self, script: str) -> None:
         """Run something in every page that is opened from now on, before the page's own program."""
         name = "Page.addScriptToEvaluateOnNewDocument"
-        self.driver.execute_cdp_cmd(name, {"source": script})
+        self.driver.execute_cdp_cmd(name, {"source": script})  # pyright: ignore[reportUnknownMemberType]  # untyped
 
     def run(self, script: str) -> object:
         """What a script in the page returns."""
-        return self.driver.execute_script(script)
+        return self.driver.execute_script(script)  # pyright: ignore[reportUnknownMemberType]  # untyped
 
     def press(self, key: str) -> None:
         """Press a key, wherever the focus is."""
