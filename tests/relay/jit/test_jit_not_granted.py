@@ -222,6 +222,20 @@ async def test_it_is_told_after_a_crash(tmp_path: Path) -> None:
             assert ["jit.expired"] == await one.told()
 
 
+async def test_a_request_that_outlives_the_relay(tmp_path: Path) -> None:
+    """What waits at a start is told at its own end that its time is over."""
+    around = Surroundings(tmp_path, Target(expires_by_itself=True))
+    async with world(around) as one:
+        await one.ask(BOB)
+    async with world(around) as one:
+        await one.settle()
+        await one.pass_time(30 * MINUTE - 1)
+        early = await one.told()
+        await one.pass_time(1)
+
+        assert ([], ["jit.expired"]) == (early, await one.told())
+
+
 async def test_a_denial_that_nobody_wrote_down(one: World) -> None:
     """Where the signed request was rejected, the request for a role is closed, and it is told."""
     request = await one.ask(BOB, CAROL)

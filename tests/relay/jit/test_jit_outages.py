@@ -17,6 +17,7 @@ from tests.relay.jit.grant_world import (
     world,
 )
 
+from quorumkey_relay.domain.jit.activation import changed
 from quorumkey_relay.store.protocol import Conflict, StoreUnavailable
 from quorumkey_relay.store.writes import PutActivation
 from quorumkey_relay.usecases.jit.grant import MAX_CONFLICT_RETRIES
@@ -82,6 +83,22 @@ async def test_the_disk_is_full_after_the_target_was_asked(one: World) -> None:
 
     assert ("ended", 2) == ((await one.role(request)).state, one.target.calls.count("revoke"))
     assert ["jit.granted", "jit.ended"] == await one.told()
+
+
+async def test_what_was_not_written_down_is_not_relied_on(one: World) -> None:
+    """An end that never reached the disk is none: the role is taken back when it can be."""
+    role = await one.activate_alone()
+    await one.settle()
+    one.clock.advance(30 * MINUTE)
+    with SqliteBackend(one.around.folder).unwritable():
+        lost = one.store.commit((PutActivation(role, changed(role, "ended")),))
+        await one.sweeper.sweep()
+        await one.sweeper.drain()
+        with pytest.raises(StoreUnavailable):
+            await lost
+    await one.pass_time(1)
+
+    assert ("expired", None) == ((await one.role(role)).end_reason, one.target.has())
 
 
 async def test_memory_cannot_be_read_again(one: World) -> None:
