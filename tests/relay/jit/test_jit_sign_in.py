@@ -479,6 +479,21 @@ async def test_without_a_client_there_is_no_sign_in(rig: Rig) -> None:
 # ------------------------------------------------------------ sessions
 
 
+async def test_signing_in_again_ends_the_session_before(rig: Rig) -> None:
+    """A browser has one session: the cookie that it had before is nobody's."""
+    browser = Browser(rig)
+    await browser.whole()
+    before = browser.headers
+    asked = await browser.begin()
+    both = {b"cookie": browser.headers[b"cookie"] + b"; " + before[b"cookie"]}
+    browser.headers = both
+    answer = await browser.back(await browser.provider(asked))
+    after = await browser.who()
+    browser.headers = before
+
+    assert (303, ALICE, "unauthorized") == (answer.status, after, await browser.who())
+
+
 async def test_signing_out_ends_the_session(rig: Rig) -> None:
     """The cookie is taken back, and would be nobody's."""
     browser = Browser(rig)

@@ -195,6 +195,7 @@ class SignIn:
             return self._failed(
                 f"What the identity provider says of you cannot be used here. {_AGAIN}"
             )
+        self._close_session(headers)  # the browser forgets it, so nobody else may remember it
         session = self._sessions.open(person, now)
         cookies = (
             self._session_cookie.given(session, seconds=SESSION_SECONDS),
@@ -204,12 +205,15 @@ class SignIn:
 
     async def sign_out(self, *, headers: Mapping[bytes, bytes]) -> SignInAnswer:
         """End the session of a browser; the provider's own goes on."""
-        token = self._session_cookie.read(headers)
-        if token is not None:
-            self._sessions.close(token)
+        self._close_session(headers)
         return SignInAnswer(
             HTTPStatus.OK, None, (self._session_cookie.taken(),), "You are signed out."
         )
+
+    def _close_session(self, headers: Mapping[bytes, bytes]) -> None:
+        token = self._session_cookie.read(headers)
+        if token is not None:
+            self._sessions.close(token)
 
     def _failed(self, message: str, status: int = HTTPStatus.BAD_REQUEST) -> SignInAnswer:
         return SignInAnswer(status, None, (self._cookie.taken(),), message)
