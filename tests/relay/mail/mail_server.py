@@ -26,7 +26,7 @@ class Behaviour:
     """What the server does beside taking messages.
 
     ``replies`` are what it answers instead, by command (``MAIL``, ``DATA``) or recipient;
-    ``hangs_at`` is the command that it never answers.
+    ``hangs_at`` is the command that it never answers. It listens at ``host``.
     """
 
     starttls: ssl.SSLContext | None = None
@@ -34,6 +34,7 @@ class Behaviour:
     login: tuple[str, str] | None = None
     replies: dict[str, str] = field(default_factory=dict[str, str])
     hangs_at: str | None = None
+    host: str = HOST
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def mail_server(behaviour: Behaviour | None = None) -> Generator[MailServer]:
     async def serve() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         listener = await loop.create_server(
-            lambda: _session(found, loop), HOST, 0, ssl=found.behaviour.tls
+            lambda: _session(found, loop), found.behaviour.host, 0, ssl=found.behaviour.tls
         )
         found.port = listener.sockets[0].getsockname()[1]
         found.stop = lambda: loop.call_soon_threadsafe(stop.set)

@@ -44,7 +44,7 @@ def mailer_of(server: MailServer, files: Files | None = None, **changes: object)
     """Return a mailer that sends to a server; the root of tests counts where files are given."""
     members = {
         "sender_address": "relay@quorumkey.example",
-        "host": HOST,
+        "host": server.behaviour.host,
         "port": server.port,
         "security": "starttls",
         "timeout_seconds": 5,
@@ -144,6 +144,20 @@ async def test_a_certificate_of_nobody(tls: ssl.SSLContext, security: str) -> No
 
     assert "showed a certificate that does not count" in found.message
     assert not found.is_final
+    assert [] == server.taken
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_certificate_of_somebody_else(
+    files: Files, tls: ssl.SSLContext, security: str
+) -> None:
+    """A server that shows the certificate of another host is sent nothing, whoever signed it."""
+    starttls, whole = (tls, None) if security == "starttls" else (None, tls)
+    elsewhere = Behaviour(starttls=starttls, tls=whole, host="127.0.0.2")
+    with mail_server(elsewhere) as server:
+        found = await failure(mailer_of(server, files, security=security))
+
+    assert "showed a certificate that does not count" in found.message
     assert [] == server.taken
 
 
