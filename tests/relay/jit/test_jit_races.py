@@ -15,6 +15,7 @@ from tests.relay.jit.desk import (
     CAROL,
     EVE,
     PROJECT,
+    Postbox,
     Surroundings,
     desk,
     emails,
@@ -110,6 +111,53 @@ async def test_jit_the_same_request_twice_at_once_is_one(desk: Desk) -> None:
         len({one.entitlements[0].activation_id for one in views}),
         len(desk.post.sent),
     )
+
+
+class HeldPostbox(Postbox):
+    """Takes a message, and says so to nobody before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.may_go = asyncio.Event(), asyncio.Event()
+
+    async def send(self, message: bytes, recipients: tuple[str, ...]) -> None:
+        """Keep a message, and wait."""
+        await super().send(message, recipients)
+        self.entered.set()
+        await self.may_go.wait()
+
+
+async def test_jit_a_request_that_is_being_mailed_is_not_mailed_twice(
+    tmp_path: Path, anyio_backend: object
+) -> None:
+    """Whoever asks again while the mail server takes its time waits for the first answer."""
+    del anyio_backend
+    post = HeldPostbox()
+    async with desk(tmp_path, Surroundings(mailer=post)) as opened:
+        first = asyncio.create_task(opened.ask(BOB))
+        await post.entered.wait()
+        second = asyncio.create_task(opened.ask(BOB))
+        for _ in range(20):
+            await asyncio.to_thread(int)  # the second has every chance to go on
+        post.may_go.set()
+        views = await asyncio.gather(first, second)
+
+        assert (1, 1) == (len({one.entitlements[0].activation_id for one in views}), len(post.sent))
+
+
+async def test_jit_a_vote_that_was_counted_is_answered_again(
+    tmp_path: Path, anyio_backend: object
+) -> None:
+    """A lost answer is asked for again, also by who lost the role since; it changes nothing."""
+    del anyio_backend
+    async with desk(tmp_path, approval="device", required=2) as opened:
+        await opened.equip(BOB, CAROL)
+        request = await opened.ask(BOB, CAROL)
+        first = await granted(opened.vote(request, BOB))
+        opened.policy.drop(BOB)
+        again = await granted(opened.vote(request, BOB))
+
+        assert (first, "pending") == (again, again.status)
 
 
 async def test_jit_a_policy_that_changes_between_the_vote_and_the_grant(signing: Desk) -> None:
@@ -279,6 +327,20 @@ async def test_jit_tokens_are_pointers_unless_they_are_stateless(
             assert FORBIDDEN == stranger
 
     assert [FORBIDDEN, "ACTIVE"] == answers
+
+
+async def test_jit_a_stateless_token_makes_nothing_after_its_time(
+    tmp_path: Path, anyio_backend: object
+) -> None:
+    """Nobody reads, and so revives, a request that the store lost and whose time is over."""
+    del anyio_backend
+    token, key = await _asked_and_lost(tmp_path / "before", "click")
+    folder = _with_key(tmp_path / "after", key)
+    async with desk(folder, is_stateless=True) as opened:
+        opened.sim.clock.advance(3_600)
+        refusal = await refused(opened.cases.read_request(ALICE, token))
+
+        assert (FORBIDDEN, []) == (refusal, list(opened.sim.store.open_access_requests()))
 
 
 async def test_jit_a_stateless_token_asks_the_devices_again(
