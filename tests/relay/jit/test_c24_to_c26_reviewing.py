@@ -203,14 +203,31 @@ async def test_c25_a_token_gives_a_stranger_nothing(desk: Desk, call: str) -> No
     assert FORBIDDEN == await refused(getattr(desk.cases, call)(EVE, token_of(request)))
 
 
-@pytest.mark.parametrize("call", ["read_request", "approve", "deny", "withdraw"])
-async def test_c25_a_token_is_of_no_use_after_its_time(desk: Desk, call: str) -> None:
-    """Not even to those who are named in it."""
+@pytest.mark.parametrize("call", ["approve", "deny", "withdraw"])
+async def test_c25_a_token_decides_nothing_after_its_time(desk: Desk, call: str) -> None:
+    """Not even for those who are named in it."""
     request = await desk.ask(BOB)
     who = ALICE if call == "withdraw" else BOB
     desk.sim.clock.advance(3_600)
 
     assert FORBIDDEN == await refused(getattr(desk.cases, call)(who, token_of(request)))
+
+
+async def test_c26_the_parties_read_what_came_of_it_after_the_time_of_the_token(
+    desk: Desk,
+) -> None:
+    """Their links show the status as it is, to them alone, and as the lists do."""
+    missed = await desk.ask(BOB, minutes=60)
+    asked = await desk.ask(BOB, justification="BUG-2", minutes=120)
+    await desk.approve(asked)
+    desk.sim.clock.advance(3_600)
+    shown = [await desk.read(one, who) for one in (missed, asked) for who in (ALICE, BOB)]
+    refusal = await refused(desk.cases.read_request(EVE, token_of(asked)))
+
+    assert (["EXPIRED", "EXPIRED", "ACTIVE", "ACTIVE"], FORBIDDEN) == (
+        [one.entitlements[0].status for one in shown],
+        refusal,
+    )
 
 
 async def test_c25_parties_see_the_request(desk: Desk) -> None:

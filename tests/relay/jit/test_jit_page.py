@@ -239,12 +239,13 @@ async def test_the_page_keeps_up_without_taking_the_focus_away(tmp_path: Path) -
         await asyncio.to_thread(alice)
 
 
-async def test_access_that_is_over_is_shown_as_ended(tmp_path: Path) -> None:
-    """The page of a request shows by itself that its time is over, and offers no end any more."""
+async def test_what_is_over_is_shown_as_over(tmp_path: Path) -> None:
+    """The page of a request shows by itself that its time is over, and offers nothing any more."""
     clock = ManualClock()
     async with desk_with_browser(tmp_path, clock=clock) as (office, chrome):
         chrome.run_first(CLOCK)
         asked = await office.ask()
+        missed = await office.ask(activationTimeout=60)
         await office.post(BOB, "/activation-request", activation=asked["activation"])
 
         def alice() -> None:
@@ -252,6 +253,11 @@ async def test_access_that_is_over_is_shown_as_ended(tmp_path: Path) -> None:
             chrome.find("#review button", "End now")
             clock.advance(1_800)
             chrome.find("#review [data-status=ENDED]")
+            assert not chrome.has("#review button")
+            chrome.go(f"{office.house.url}/jit/?activation={missed['activation']}")
+            chrome.find("#review button", "Withdraw")
+            clock.advance(1_800)
+            chrome.find("#review [data-status=EXPIRED]")
             assert not chrome.has("#review button")
 
         await asyncio.to_thread(alice)

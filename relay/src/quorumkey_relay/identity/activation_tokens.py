@@ -117,11 +117,11 @@ class ActivationTokens:
             members, signing.private, algorithm=signing.algorithm, headers={"kid": signing.kid}
         )
 
-    def read(self, text: str, *, now: int) -> ActivationClaims:
+    def read(self, text: str, *, now: int, may_be_over: bool = False) -> ActivationClaims:
         """Return what a token says at ``now``, in its plain or its URL form.
 
         Raises `TokenRefused`: not signed by these keys, for or from somebody else, its time over
-        or still to come, or not of either generation.
+        (unless it ``may_be_over``) or still to come, or not of either generation.
         """
         token = SignedToken.parse(plain(text), algorithms=self._keys.algorithms)
         if token.kid is None:
@@ -130,7 +130,7 @@ class ActivationTokens:
         check_issuer(claims, self._issuer)
         if audiences_of(claims) != (self._issuer,):
             raise TokenRefused("audience")
-        check_times(claims, now)
+        check_times(claims, now, may_be_over=may_be_over)
         return _activation_claims(claims)
 
 

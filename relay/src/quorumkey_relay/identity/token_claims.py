@@ -37,16 +37,18 @@ def audiences_of(claims: Mapping[str, Claim]) -> tuple[str, ...]:
     return texts
 
 
-def check_times(claims: Mapping[str, Claim], now: int, *, ahead_seconds: int = 0) -> None:
+def check_times(
+    claims: Mapping[str, Claim], now: int, *, ahead_seconds: int = 0, may_be_over: bool = False
+) -> None:
     """Refuse a token whose time is over or has not come.
 
-    ``exp`` is required, and ``now == exp`` is too late. ``iat`` and ``nbf`` are judged where they
-    are; the issuer's clock may be ``ahead_seconds`` ahead.
+    ``exp`` is required, and ``now == exp`` is too late, unless it ``may_be_over``. ``iat`` and
+    ``nbf`` are judged where they are; the issuer's clock may be ``ahead_seconds`` ahead.
     """
     expires = _moment(claims, "exp")
     if expires is None:
         raise TokenRefused("claims")
-    if now >= expires:
+    if now >= expires and not may_be_over:
         raise TokenRefused("expired")
     for name in ("iat", "nbf"):
         moment = _moment(claims, name)

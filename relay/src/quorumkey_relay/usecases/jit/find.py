@@ -28,8 +28,8 @@ class FindRequest:
     """Reads tokens. One and the same refusal answers everybody who is not a party.
 
     A token proves what was asked, and the store says what came of it since. Where tokens are
-    stateless, one whose request the store does not know is believed: the request is made again
-    under its id, by the first party that comes with it.
+    stateless, one whose request the store does not know is believed while its time lasts: the
+    request is made again under its id, by the first party that comes with it.
     """
 
     store: Store
@@ -38,11 +38,14 @@ class FindRequest:
     open_signed: OpenSignedRequest
 
     async def __call__(
-        self, person: Person, token: str, trail: Trail, now: int
+        self, person: Person, token: str, trail: Trail, now: int, *, to_read: bool = False
     ) -> AccessRequest | Refusal:
-        """Return the request that a token leads to; ``person`` is a party to it."""
+        """Return the request that a token leads to; ``person`` is a party to it.
+
+        A token whose time is over leads nowhere, save ``to_read`` what came of the request.
+        """
         try:
-            claims = self.tokens.read(token, now=now)
+            claims = self.tokens.read(token, now=now, may_be_over=to_read)
         except TokenRefused as refused:
             trail.about(reason=refused.reason)
             return FORBIDDEN
@@ -50,7 +53,7 @@ class FindRequest:
             return FORBIDDEN
         request = await self.store.access_request(claims.id)
         if request is None:
-            if not self.rules.is_stateless:
+            if not self.rules.is_stateless or now >= claims.expires_at:
                 return FORBIDDEN
             made = await self._made_again(claims, now)
             if isinstance(made, Refusal):

@@ -74,9 +74,9 @@ class ReviewRequest:
     views: AccessViews
 
     async def read(self, person: Person, token: str, trail: Trail) -> AccessRequestView | Refusal:
-        """Return a request as one of its parties sees it (C33)."""
+        """Return a request as one of its parties sees it (C33), also once it is over."""
         now = self.clock.now()
-        request = await self.find(person, token, trail, now)
+        request = await self.find(person, token, trail, now, to_read=True)
         if isinstance(request, Refusal):
             return request
         return await self.views.request(request, person.email, now)
