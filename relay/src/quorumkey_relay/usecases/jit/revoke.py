@@ -57,9 +57,7 @@ class RevokeActivation:
         raise StoreUnavailable(activation_id)
 
     async def _is_party(self, email: str, activation: Activation) -> bool:
-        if email == activation.beneficiary or email in activation.approvers:
-            return True
         if activation.access_request is None:
-            return False
+            return email == activation.beneficiary
         request = await self.store.access_request(activation.access_request)
         return request is not None and request.is_party(email)
