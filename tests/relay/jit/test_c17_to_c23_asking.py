@@ -28,7 +28,13 @@ from tests.relay.simulator import granted, refused, shown
 from quorumkey.protocol import limits
 from quorumkey_relay.domain.jit.request import FORBIDDEN
 from quorumkey_relay.usecases.jit.activate import NO_EXECUTOR
-from quorumkey_relay.usecases.jit.request import MAX_PENDING_REQUESTS, NO_NOTIFICATION, TOO_LONG
+from quorumkey_relay.usecases.jit.request import (
+    MAX_PENDING_REQUESTS,
+    MAX_REQUESTS_AN_HOUR,
+    NO_NOTIFICATION,
+    TOO_LONG,
+    TOO_OFTEN,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -384,3 +390,20 @@ async def test_jit_a_long_resource_condition_gets_into_the_link(desk: Desk) -> N
     view = await granted(desk.cases.request(ALICE, PROJECT, body))
 
     assert "ACTIVE" == (await desk.approve(view)).entitlements[0].status
+
+
+async def test_jit_nobody_floods_the_reviewers(desk: Desk) -> None:
+    """Who asks and withdraws again and again has to wait, until the first is an hour ago."""
+    for number in range(MAX_REQUESTS_AN_HOUR):
+        await desk.withdraw(await desk.ask(justification=f"BUG-{number}"))
+        desk.sim.clock.advance(1)
+    refusal = await desk.why_not(desk.body())
+    sent = len(desk.post.sent)
+    desk.sim.clock.advance(3_600 - MAX_REQUESTS_AN_HOUR - 1)
+    still = await desk.why_not(desk.body())
+    desk.sim.clock.advance(1)
+    await desk.ask()
+
+    assert ("rate_limited", TOO_OFTEN) == (refusal.code, refusal.message)
+    assert (3_600 - MAX_REQUESTS_AN_HOUR, 1) == (refusal.retry_after, still.retry_after)
+    assert MAX_REQUESTS_AN_HOUR == sent

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.relay.jit.desk import BOB, Desk, token_of
+from tests.relay.jit.desk import ALICE, BOB, Desk, token_of
 from tests.relay.simulator import refused
 
 from quorumkey_relay.domain.jit.request import FORBIDDEN
@@ -55,6 +55,17 @@ async def test_jit_a_device_approves_nothing_that_is_not_known(
     stored = await signing.sim.store.load(str(view.request_id))
     assert stored is not None
     assert stored.state.ballots == {}
+
+
+async def test_jit_another_integrators_requests_are_nobodys(desk: Desk) -> None:
+    """Where the setting names another integrator since, links of before lead nowhere."""
+    view = await desk.ask()
+    rules = replace(desk.rules, integrator_id=str(view.entitlements[0].id))
+    find = replace(desk.cases.reviewing.find, rules=rules)
+    reviewing = replace(desk.cases.reviewing, find=find)
+    desk.cases = replace(desk.cases, reviewing=reviewing)
+
+    assert await refused(desk.cases.read_request(ALICE, token_of(view))) == FORBIDDEN
 
 
 async def test_jit_a_click_does_not_count_once_devices_decide(desk: Desk) -> None:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 #: How many requests of one person can be pending at once.
 MAX_PENDING_REQUESTS: Final = 20
+#: How many requests of one person are told to reviewers within an hour, also if they are withdrawn.
+MAX_REQUESTS_AN_HOUR: Final = 60
+SECONDS_PER_HOUR: Final = 3_600
 #: The longest link that reviewers are sent; proxies commonly take 8 KiB in a request line.
 MAX_LINK_CHARS: Final = 8_000
 
@@ -59,6 +62,7 @@ TOO_LONG = Refusal(
     "invalid_request", "peers: the link for so many reviewers is too long; choose fewer."
 )
 TOO_MANY: Final = f"You have {MAX_PENDING_REQUESTS} requests that wait already; withdraw one first."
+TOO_OFTEN: Final = f"You have made {MAX_REQUESTS_AN_HOUR} requests within an hour; try again later."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +129,7 @@ class RequestAccess:
         if len(waiting) >= MAX_PENDING_REQUESTS:
             soonest = min(one.decide_by for one in waiting)
             return Refusal("rate_limited", TOO_MANY, retry_after=max(1, soonest - now))
-        return await self._open(asked, now)
+        return await self._too_often(person.email, now) or await self._open(asked, now)
 
     def _asked(
         self, person: Person, project: str, body: AccessRequestBody, now: int
@@ -172,6 +176,20 @@ class RequestAccess:
         return [
             one for one in own if (await standing_of(self.store, one, now)).status is Status.PENDING
         ]
+
+    async def _too_often(self, person: str, now: int) -> Refusal | None:
+        """Refuse who would have reviewers told again and again: each request is an e-mail."""
+        last = await self.store.access_requests(
+            integrator_id=self.rules.integrator_id,
+            beneficiary=person,
+            reviewer=None,
+            before=None,
+            limit=MAX_REQUESTS_AN_HOUR,
+        )
+        if len(last) < MAX_REQUESTS_AN_HOUR:
+            return None
+        wait = min(last[-1].created_at - now, 0) + SECONDS_PER_HOUR
+        return Refusal("rate_limited", TOO_OFTEN, retry_after=wait) if wait > 0 else None
 
     async def _open(self, request: AccessRequest, now: int) -> AccessRequestView | Refusal:
         signed: Commit = ()
