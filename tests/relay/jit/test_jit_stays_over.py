@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.relay.jit.desk import ALICE, BOB, Desk, token_of
+from tests.relay.jit.desk import ALICE, BOB, CAROL, Desk, token_of
 from tests.relay.simulator import refused
 
 from quorumkey_relay.domain.jit.request import FORBIDDEN
@@ -38,6 +38,18 @@ async def test_jit_a_clock_that_is_set_back_opens_nothing_again(desk: Desk) -> N
     assert await desk.status(view) == "EXPIRED"
     assert desk.target.grants == []
     assert await desk.told() == ["requested", "expired"]
+
+
+async def test_c12_nobody_joins_what_is_over_and_not_yet_ended(desk: Desk) -> None:
+    """At the end to the second no further approval counts, though nothing has ended it yet."""
+    view = await desk.ask(BOB, CAROL)
+    await desk.approve(view)
+    desk.sim.clock.advance(30 * MINUTE)
+
+    answer = await refused(desk.cases.approve(CAROL, token_of(view)))
+
+    assert (answer.code, await desk.status(view)) == ("request_completed", "ENDED")
+    assert len(desk.target.grants) == 1
 
 
 async def test_jit_a_device_approves_nothing_that_is_not_known(
