@@ -186,7 +186,7 @@ class RefusalReason(StrEnum):
     REQUESTER_MISMATCH = "requester_mismatch"
     POLICY_MISMATCH = "policy_mismatch"
     INVALID_TIMES = "invalid_times"
-    """Not `created_at <= completed_at < expires_at`."""
+    """Not `created_at <= completed_at < expires_at`, or far from the approvals that begin it."""
     EXPIRED = "expired"
     """`now` is after `use_by`."""
     INVALID_DECISION = "invalid_decision"

@@ -73,6 +73,7 @@ class World:
     devices: dict[str, PrivateKey] = field(default_factory=_keys)
     activation: RoleActivation = field(default_factory=activation_of)
     document: RequestDocument = field(init=False)
+    made: int = APPROVED
     signers: tuple[str, ...] = (BOB,)
     extra: tuple[Envelope, ...] = ()
     told: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -102,7 +103,7 @@ class World:
         """An approval of the document by this person's device."""
         digest = request_digest(self.document.encode())
         return examples.decision(
-            self.devices[person], **{"request_digest": digest, "decided_at": APPROVED, **members}
+            self.devices[person], **{"request_digest": digest, "decided_at": self.made, **members}
         )
 
     def signed(self, person: str, **members: Any) -> Envelope:  # noqa: ANN401 - any member

@@ -55,6 +55,40 @@ def test_time_that_begins_with_the_approval() -> None:
     assert (APPROVED + 1, APPROVED + 1 + END - START) == (proof.start, proof.end)
 
 
+@pytest.mark.parametrize("seconds", [-301, 301, 2_000])
+def test_a_beginning_that_the_device_did_not_sign(seconds: int) -> None:
+    """A relay cannot have the time begin far from when the last device approved."""
+    world = World(activation=activation_of(start=None), made=APPROVED + 600)
+    world.told["completed_at"] = APPROVED + 600 + seconds
+
+    with pytest.raises(ReceiptRefused) as caught:
+        world.verify()
+
+    assert (_R.INVALID_TIMES, 6) == (caught.value.reason, caught.value.step)
+    world.activation = activation_of()
+    world.rewrite()
+    assert (START, END) == (world.verify().start, world.verify().end)
+
+
+@pytest.mark.parametrize("seconds", [-300, 0, 300])
+def test_a_beginning_near_the_approval(seconds: int) -> None:
+    """The clocks of device and relay may differ as much as the relay lets them."""
+    world = World(activation=activation_of(start=None), made=APPROVED + 600)
+    world.told["completed_at"] = APPROVED + 600 + seconds
+
+    assert APPROVED + 600 + seconds == world.verify().start
+
+
+def test_the_last_approval_begins_the_time() -> None:
+    """Of several approvals the last one says when the time begins."""
+    world = World(activation=activation_of(start=None), signers=(BOB,))
+    world.rewrite(policy=replace(world.document.policy, required=2))
+    world.extra = (world.signed(CAROL, decided_at=APPROVED + 1_200),)
+    world.told["completed_at"] = APPROVED + 1_201
+
+    assert APPROVED + 1_201 == world.verify(required=2).start
+
+
 def test_receipt_in_every_form(world: World) -> None:
     """Bytes, text, an object and any other mapping are one receipt."""
     envelope = world.receipt()
@@ -240,6 +274,8 @@ def test_relays_that_are_not_trusted(world: World) -> None:
         assert (_R.UNTRUSTED_RELAY, step) == (caught.value.reason, caught.value.step)
 
 
+_KEY: Final = PrivateKey.generate().public_key
+
 _UNMEETABLE: Final[dict[str, dict[str, Any]]] = {
     "no relay": {"relay_public_keys": []},
     "no integrator": {"integrator_id": ""},
@@ -249,6 +285,7 @@ _UNMEETABLE: Final[dict[str, dict[str, Any]]] = {
     "reviewers without devices": {"reviewers": {BOB: []}},
     "a device key that is none": {"reviewers": {BOB: ["AAAA"]}},
     "a reviewer without id": {"reviewers": {"": []}},
+    "a reviewer in another case": {"reviewers": {"Alice@example.com": [], BOB: [_KEY]}},
     "none required": {"required": 0},
     "required is true": {"required": True},
     "more required than there are": {"required": 3},

@@ -124,6 +124,7 @@ _WRONG: Final[dict[str, dict[str, Any]]] = {
     "nobody": {"beneficiary": ""},
     "a person of another type": {"beneficiary": 1},
     "a long person": {"beneficiary": "x" * 129},
+    "a person in another case": {"beneficiary": "Alice@example.com"},
     "no project": {"project": ""},
     "a long project": {"project": "x" * 129},
     "no role": {"role": ""},

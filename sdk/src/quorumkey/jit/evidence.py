@@ -34,6 +34,7 @@ from quorumkey.protocol import (
     request_digest,
 )
 from quorumkey.protocol._members import id_in, integer_of, refuse
+from quorumkey.protocol.limits import CLOCK_SKEW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -109,7 +110,8 @@ def verify_activation(  # noqa: PLR0913 - each is one expectation, as of verify_
         now: the caller's clock, epoch seconds; before the end of the activation. An auditor
             who looks back gives `UnsafeAny()`.
         reviewers: the public keys of the devices of those who may approve this role, by approver
-            id. They alone count, whatever the relay says; the beneficiary never does.
+            id, in lower case. They alone count, whatever the relay says; the beneficiary never
+            does.
         required: how many of them have to have approved at least.
         webauthn: the relying party whose passkeys count; None refuses passkey signatures.
 
@@ -154,6 +156,10 @@ def _expect(  # noqa: PLR0913 - as verify_activation
         message = f"required must be at least {_MIN_REQUIRED}."
         raise refuse(message)
     keys, persons = roster(reviewers, field="reviewers")
+    if any(person != person.lower() for person in reviewers):
+        # In another case the beneficiary would be one of them.
+        message = "reviewers must be named by their e-mail addresses in lower case."
+        raise refuse(message)
     able = len({*persons.values()} - {activation.beneficiary})
     if able < required:
         message = f"Approvals needed: {required}; reviewers given here who could give one: {able}."
@@ -189,6 +195,7 @@ def _verify(receipt: bytes | str | Mapping[str, object], expected: _Expected) ->
     decisions = approvals_of_persons(
         verified, evidence, keys=expected.keys, persons=expected.persons, passkeys=expected.passkeys
     )
+    _check_beginning(decisions, evidence, expected)
     # (7) no key twice, no reviewer twice, not the beneficiary.
     approvers = persons_behind(decisions, expected.persons)
     if expected.activation.beneficiary in approvers:
@@ -240,3 +247,19 @@ def _step_5(document: RequestDocument, evidence: Receipt, expected: _Expected) -
         message = "The time for which the role was approved is over."
         raise ReceiptRefused(RefusalReason.EXPIRED, message, 5)
     return start, end
+
+
+def _check_beginning(
+    decisions: tuple[Decision, ...], evidence: Receipt, expected: _Expected
+) -> None:
+    """(6) where the last approval begins the time, its device says when that was.
+
+    Otherwise a relay could have the role begin as late as its request may expire, and anew with
+    each receipt that it writes for the same approvals.
+    """
+    if expected.activation.start is not None or not decisions:
+        return
+    last = max(decision.decided_at for decision in decisions)
+    if abs(evidence.completed_at - last) > CLOCK_SKEW_SECONDS:
+        message = "The last approval was made at another time than the receipt says."
+        raise ReceiptRefused(RefusalReason.INVALID_TIMES, message, 6)

@@ -73,7 +73,10 @@ class RoleActivation:
         Raises:
             ProtocolError: ``invalid_request``.
         """
-        id_in(self.beneficiary, field="beneficiary")
+        if id_in(self.beneficiary, field="beneficiary") != self.beneficiary.lower():
+            # In another case it would be one of their own peers.
+            message = "beneficiary must be in lower case."
+            raise refuse(message)
         check_text(self.project, field="project", minimum=1, maximum=MAX_PROJECT_CHARS)
         check_text(self.role, field="role", minimum=1, maximum=MAX_ROLE_CHARS)
         check_text(
