@@ -239,6 +239,7 @@ BAD_FILES = {
     "members that are none": "projects: {p: {bindings: [{role: r, members: x}]}}",
     "an alias": "projects: {p: &a {bindings: []}, q: *a}",
     "a member twice": "projects: {p: {bindings: []}, p: {bindings: []}}",
+    "a member twice in JSON": '{"project": "p", "bindings": [], "bindings": []}',
     "JSON of another kind": '{"projects": {"p": {"bindings": [{"role": 1}]}}}',
     "too many projects": "projects: {" + ", ".join(f"p{n}: {{}}" for n in range(1_001)) + "}",
 }

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from quorumkey.errors import ProtocolError
+from quorumkey.protocol import strict_json
 from quorumkey_relay.domain.jit.policy import MAX_POLICIES, MAX_POLICY_BYTES
 from quorumkey_relay.eligibility.bindings import Binding, Bindings
 from quorumkey_relay.eligibility.policy import (
@@ -166,7 +168,11 @@ class _Reading:
 def _decoded(path: Path, raw: bytes, kind: type[_Kind]) -> _Kind:
     try:
         if raw.lstrip()[:1] == b"{":
-            return msgspec.json.decode(raw, type=kind)
+            found = msgspec.json.decode(raw, type=kind)
+            strict_json.loads(raw, max_bytes=MAX_POLICY_BYTES)  # nothing is there twice
+            return found
+    except ProtocolError as error:
+        raise PolicyError(f"{path}: {error.message}") from None
     except msgspec.ValidationError as error:
         raise PolicyError(f"{path} is no policy: {error}.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

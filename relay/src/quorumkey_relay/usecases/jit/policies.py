@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from quorumkey.protocol import format_time
-from quorumkey_relay.domain.jit.policy import MAX_POLICIES, StoredPolicy
+from quorumkey.protocol import format_time, strict_json
+from quorumkey_relay.domain.jit.policy import MAX_POLICIES, MAX_POLICY_BYTES, StoredPolicy
 from quorumkey_relay.domain.refusal import NOT_FOUND, Refusal
 from quorumkey_relay.eligibility.policy import PolicyError, check_project, read_policy
 from quorumkey_relay.observe import logs
@@ -52,7 +53,7 @@ class RolePolicies:
             return refused
         try:
             check_project(project)
-            read_policy(document)
+            await asyncio.to_thread(_check, document)  # a large one takes a while
         except PolicyError as error:
             return Refusal("invalid_request", str(error))
         while True:
@@ -125,6 +126,12 @@ class RolePolicies:
         if integrator_id != self.rules.integrator_id:
             return NOT_FOUND
         return None if self.are_used else NOT_BY_API
+
+
+def _check(document: bytes) -> None:
+    """Refuse what is no policy, or says something twice; raises PolicyError or ProtocolError."""
+    read_policy(document)
+    strict_json.loads(document, max_bytes=MAX_POLICY_BYTES)
 
 
 def _view(policy: StoredPolicy) -> RolePolicyView:
