@@ -27,7 +27,9 @@ from tests.relay.simulator import granted, refused, shown
 
 from quorumkey.protocol import limits
 from quorumkey_relay.domain.jit.request import FORBIDDEN
+from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.usecases.jit.activate import NO_EXECUTOR
+from quorumkey_relay.usecases.jit.ports import JitRules
 from quorumkey_relay.usecases.jit.request import (
     MAX_PENDING_REQUESTS,
     MAX_REQUESTS_AN_HOUR,
@@ -35,6 +37,7 @@ from quorumkey_relay.usecases.jit.request import (
     TOO_LONG,
     TOO_OFTEN,
 )
+from quorumkey_relay.usecases.jit.rules import reviewers_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,6 +193,31 @@ async def test_c19_a_reviewer_is_an_e_mail_address(desk: Desk, peer: str) -> Non
 
 
 # C20, C21: who reviews
+
+
+def test_c19_however_many_are_named_takes_no_time() -> None:
+    """A body full of addresses is judged without comparing each with each."""
+    rules = JitRules(integrator_id="acme", public_url="https://relay.example")
+    compared = 0
+
+    class Address(str):
+        """An address that counts how often it is compared."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        def lower(self) -> Address:
+            return self
+
+    named = [Address(f"peer{number}@example.com") for number in range(2_000)]
+
+    assert isinstance(reviewers_of(named, ALICE.email, rules), Refusal)
+    assert compared < 10 * len(named)
 
 
 @pytest.mark.parametrize("spelled", ["alice@example.com", "ALICE@example.com"])

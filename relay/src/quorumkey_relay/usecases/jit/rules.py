@@ -87,15 +87,14 @@ def reviewers_of(
     peers: Iterable[str], beneficiary: str, rules: JitRules
 ) -> tuple[str, ...] | Refusal:
     """Return each peer once, in order, or what is wrong with them."""
-    reviewers: list[str] = []
+    reviewers: dict[str, None] = {}  # in order, and of any number in no time
     for text in peers:
         address = email_address(text)
         if address is None:
             return NO_ADDRESS
         if address == beneficiary:
             return BENEFICIARY_REVIEWS
-        if address not in reviewers:
-            reviewers.append(address)
+        reviewers[address] = None
     return _enough(len(reviewers), rules) or tuple(reviewers)
 
 
