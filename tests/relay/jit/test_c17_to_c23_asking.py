@@ -192,9 +192,6 @@ async def test_c19_a_reviewer_is_an_e_mail_address(desk: Desk, peer: str) -> Non
     assert "invalid_request" == answer.code
 
 
-# C20, C21: who reviews
-
-
 def test_c19_however_many_are_named_takes_no_time() -> None:
     """A body full of addresses is judged without comparing each with each."""
     rules = JitRules(integrator_id="acme", public_url="https://relay.example")
@@ -218,6 +215,9 @@ def test_c19_however_many_are_named_takes_no_time() -> None:
 
     assert isinstance(reviewers_of(named, ALICE.email, rules), Refusal)
     assert compared < 10 * len(named)
+
+
+# C20, C21: who reviews
 
 
 @pytest.mark.parametrize("spelled", ["alice@example.com", "ALICE@example.com"])
