@@ -294,3 +294,17 @@ async def test_a_failure_is_told_although_the_dialog_is_closed(tmp_path: Path) -
             chrome.find("#notice .bad", "It did not work.")
 
         await asyncio.to_thread(alice)
+
+
+async def test_too_few_peers_are_told(tmp_path: Path) -> None:
+    """Where fewer people may approve than have to be asked, that is said instead of a rule."""
+    changes = {"activation": {"approval": "click", "min_reviewers": 3}}
+    async with desk_with_browser(tmp_path, changes) as (office, chrome):
+
+        def alice() -> None:
+            sign_in(office, chrome, ALICE, "/jit/")
+            chrome.click("#roles .card button", "Ask peers…")
+            chrome.find("#ask-peers-rule", "Only 2 others may approve this role, and at least 3")
+            assert not chrome.find("#ask-go").is_enabled()
+
+        await asyncio.to_thread(alice)

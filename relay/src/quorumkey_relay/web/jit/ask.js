@@ -16,6 +16,12 @@ function rule(policy) {
   return `Choose ${howMany}; ${enough} to approve.`;
 }
 
+function tooFew({ minReviewers }, count) {
+  if (count === 0) return "Nobody else may approve this role.";
+  const others = count === 1 ? "Only one other person" : `Only ${count} others`;
+  return `${others} may approve this role, and at least ${minReviewers} have to be asked.`;
+}
+
 async function showPeers(wanted) {
   const { policy, project, items } = wanted;
   const query = new URLSearchParams({ id: items[0].id });
@@ -23,8 +29,9 @@ async function showPeers(wanted) {
   if (open !== wanted) return;
   fill(byId("ask-peers-list"), peers.map(({ email }) => element("label", {},
     element("input", { type: "checkbox", value: email }), element("span", {}, email))));
-  byId("ask-peers-rule").textContent = peers.length ? rule(policy) : "Nobody else may approve this role.";
-  byId("ask-go").disabled = peers.length < policy.minReviewers;
+  const isEnough = peers.length >= policy.minReviewers;
+  byId("ask-peers-rule").textContent = isEnough ? rule(policy) : tooFew(policy, peers.length);
+  byId("ask-go").disabled = !isEnough;
 }
 
 async function send({ policy, project, items }) {
