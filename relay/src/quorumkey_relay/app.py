@@ -42,6 +42,11 @@ REVOCATION_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 5.0
 CLOSE_SHUTTING_DOWN: Final = 4503
 
+UNWATCHED_ALARM: Final = "access_unwatched"
+ACCESS_IS_UNWATCHED: Final = (
+    "Roles that were granted for a while are open, and without a jit_file nobody ends them."
+)
+
 log = logs.get()
 
 
@@ -125,6 +130,8 @@ class Relay:
             await self.standing.reconcile()
             await self.protection.votes.reconcile()
             self.protection.shortage.look()
+            if parts.jit is None and any(self.store.open_activations()):
+                self.alarms.raise_alarm(UNWATCHED_ALARM, "jit_file", ACCESS_IS_UNWATCHED)
             await self.worker.scan()
             await self.webhooks.scan()
         except BaseException:

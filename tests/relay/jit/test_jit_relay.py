@@ -22,6 +22,7 @@ from tests.relay.simulator import (
     simulator,
 )
 
+from quorumkey_relay.app import ACCESS_IS_UNWATCHED
 from quorumkey_relay.option_table import ConfigError
 from quorumkey_relay.standins.google_cloud import start_google_cloud
 from quorumkey_relay.usecases.jit.commands import AccessRequestBody
@@ -258,3 +259,15 @@ async def test_nothing_is_asked_of_nobody(house: House) -> None:
         assert "not_configured" == refusal.code
         assert jit.mail is None
     assert START == house.clock.now()
+
+
+async def test_switched_off_while_a_role_is_open(house: House) -> None:
+    """A relay that is started without its settings of access says that nobody ends what is open."""
+    async with house.relay() as (_, jit):
+        view = await ask(jit)
+        await granted(jit.cases.approve(BOB, str(view.activation)))
+
+    async with simulator(house.folder / "data", house.clock) as sim:
+        assert [ACCESS_IS_UNWATCHED] == list(sim.relay.warnings())
+    async with house.relay() as (sim, _):
+        assert [] == list(sim.relay.warnings())
