@@ -370,3 +370,11 @@ async def test_c05_a_role_of_both_kinds_is_listed_once(desk: Desk) -> None:
     assert [(ALONE, "JIT"), (ROLE, "JIT")] == sorted(
         (one.name, one.activation_type) for one in view.entitlements
     )
+
+
+async def test_c30_another_ones_active_role_is_not_ones_own(desk: Desk) -> None:
+    """Bob may approve the role that alice has, and has it not himself."""
+    await desk.approve(await desk.ask(BOB))
+    view = await granted(desk.cases.roles(BOB, PROJECT))
+
+    assert [(ROLE, "INACTIVE")] == [(one.name, one.status) for one in view.entitlements]
