@@ -15,6 +15,8 @@ Minutes = Annotated[int, Meta(ge=1, le=1_440)]
 RequestMinutes = Annotated[int, Meta(ge=1, le=120)]
 Count = Annotated[int, Meta(ge=1, le=50)]
 Text = Annotated[str, Meta(min_length=1, max_length=2_048)]
+#: A name in a header of an e-mail: one that fits on a line is never broken within its quotes.
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Algorithm = Literal["ES256", "RS256"]
 
 
@@ -117,7 +119,7 @@ class MailSettings(_Part, frozen=True, kw_only=True):
     """
 
     sender_address: Text
-    sender_name: Text = "Quorumkey"
+    sender_name: Name = "Quorumkey"
     host: Text = "smtp.gmail.com"
     port: Annotated[int, Meta(ge=1, le=65_535)] = 587
     security: Literal["starttls", "tls", "none"] = "starttls"

@@ -254,6 +254,15 @@ def test_a_sender_no_mail_can_be_from(tmp_path: Path, address: str) -> None:
     )
 
 
+def test_a_name_that_no_header_holds(tmp_path: Path) -> None:
+    """Python breaks a longer name within its quotes, and what comes after is no header any more."""
+    mail = {"sender_address": "a@b.example", "sender_name": "x" * 65}
+
+    assert ["notification.mail.sender_name must have at most 64 characters."] == problems(
+        tmp_path, changed(notification={"mail": mail})
+    )
+
+
 def test_c19_no_reviewer_at_all_cannot_be_meant(tmp_path: Path) -> None:
     """The least number of reviewers is at least one, and not above the most."""
     assert 1 == len(problems(tmp_path, changed(activation={"min_reviewers": 0})))
