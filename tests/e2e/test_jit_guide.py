@@ -18,7 +18,7 @@ from examples.jit_access.stagehands import MailServer, served_mail
 from tests.repo import markdown
 from tests.repo.markdown import Fence
 from tests.repo.running import Terminal, exchanges, terminal
-from tests.sdk.jit.activation_world import APPROVED, BOB, World
+from tests.sdk.jit.activation_world import ALICE, APPROVED, BOB, END, World
 
 from quorumkey.protocol import webhook
 from quorumkey_relay.standins.google_cloud import GoogleCloud, start_google_cloud
@@ -33,6 +33,8 @@ GUIDE = Path("docs/jit-access.md")
 WHOLE = "run-by: tests/e2e/test_jit_guide.py::test_the_guide_from_settings_to_the_end_of_a_role"
 PROGRAM = "run-by: tests/e2e/test_jit_guide.py::test_the_program_of_the_guide"
 ENDPOINT = "run-by: tests/e2e/test_jit_guide.py::test_the_endpoint_of_the_guide"
+BY_API = "run-by: tests/e2e/test_jit_guide.py::test_a_policy_is_handed_in_as_the_guide_says"
+SECRET = "run-by: tests/e2e/test_jit_guide.py::test_the_secret_of_the_guide"
 MIGRATION = "run-by: tests/e2e/test_jit_guide.py::test_the_migration_of_the_guide"
 
 
@@ -169,6 +171,50 @@ def test_the_program_of_the_guide(reader: Terminal, around: Surroundings) -> Non
     assert ["alice@example.com requests access to project project-1"] == around.subjects(1)
 
 
+def test_a_policy_is_handed_in_as_the_guide_says(
+    reader: Terminal, around: Surroundings, tmp_path: Path
+) -> None:
+    """What gcloud printed, handed in by the API, says who may activate what, and whom to warn."""
+    guide = yaml.safe_load(
+        Path("docs/jit-access.md").read_text().split("policies.yaml <<'END'")[1].split("END")[0]
+    )
+    bindings = guide["projects"]["project-1"]["bindings"][:1]
+    unread = {"title": "Eligible", "expression": "has({}.jitAccessConstraint) &&"}
+    bindings.append({"role": "roles/x", "members": ["user:bob@example.com"], "condition": unread})
+    printed = {"bindings": bindings, "etag": "BwYAAAAAAAA=", "version": 3}
+    (tmp_path / "project-1.json").write_text(json.dumps(printed))
+    for block in blocks(WHOLE):
+        body = around.here(block.body).replace("file: policies.yaml", "api: yes")
+        serves = "quorumkey-relay serve" in body
+        reader.type(
+            Fence(block.path, block.line, block.language, body, "background" if serves else None)
+        )
+        if serves:
+            break
+    follow(reader, around, BY_API)
+    reader.type(Fence(GUIDE, 0, "sh", "export QUORUMKEY_URL=http://127.0.0.1:8080\n", None))
+    look = "quorumkey jit roles project-1 --json --token-file"
+    listed: dict[str, Any] = {}
+    for person in ("alice", "bob"):
+        reader.type(Fence(GUIDE, 0, "sh", f"{look} {person}.token > {person}.json\n", None))
+        listed[person] = json.loads((tmp_path / f"{person}.json").read_text())
+
+    for found in listed.values():
+        assert ["project-1:roles/compute.admin"] == [one["id"] for one in found["entitlements"]]
+    assert (0, 1) == (len(listed["alice"]["warnings"]), len(listed["bob"]["warnings"]))
+
+
+def test_the_secret_of_the_guide(tmp_path: Path) -> None:
+    """The secret of an endpoint is one that the relay takes, in a file that nobody else reads."""
+    with terminal(tmp_path) as reader:
+        for block in blocks(SECRET):
+            reader.type(Fence(block.path, block.line, block.language, block.body, None))
+    made = tmp_path / "webhook.secret"
+
+    assert 0o600 == made.stat().st_mode & 0o777
+    assert webhook.sign(made.read_text().strip(), "x", APPROVED, b"{}")
+
+
 def test_the_migration_of_the_guide(tmp_path: Path) -> None:
     """The variables of a deployment become settings."""
     with terminal(tmp_path) as reader:
@@ -253,13 +299,33 @@ def test_the_endpoint_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert 200 == endpoint.call("grant", _wanted(world, "a-1"))
     assert 200 == endpoint.call("grant", _wanted(world, "a-1"))
-    assert ["a-1"] == [*granted]
+    assert 1 == len(granted)
     assert 400 == endpoint.call("grant", _wanted(world, "a-2", role="roles/owner"))
     assert 400 == endpoint.call("grant", _wanted(world, "a-2"), secret=other)
     assert 400 == endpoint.call("grant", _wanted(world, "a-2") | {"receipt": None})
     assert 200 == endpoint.call("revoke", _wanted(world, "a-1") | {"receipt": None})
     assert 200 == endpoint.call("grant", _wanted(world, "a-1"))
     assert {} == granted
+
+
+def test_a_later_activation_at_the_endpoint_of_the_guide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later activation takes the place of an earlier one, which is there again without it."""
+    world = World()
+    endpoint = Endpoint(tmp_path, world, monkeypatch)
+    granted = endpoint.names["granted"]
+    role = (ALICE, "project-1", "roles/compute.admin", "")
+
+    assert 200 == endpoint.call("grant", _wanted(world, "a-1"))
+    assert 200 == endpoint.call("grant", _wanted(world, "a-2"))
+    assert {role: END} == granted
+    assert 200 == endpoint.call("revoke", _wanted(world, "a-2") | {"receipt": None})
+    assert {} == granted
+    assert 200 == endpoint.call("grant", _wanted(world, "a-2"))
+    assert {} == granted
+    assert 200 == endpoint.call("grant", _wanted(world, "a-1"))
+    assert {role: END} == granted
 
 
 def test_every_console_block_of_the_guide_is_read() -> None:

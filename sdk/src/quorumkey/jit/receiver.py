@@ -1,9 +1,9 @@
 """The calls that a relay's webhook executor makes, as the endpoint reads them.
 
-An endpoint that grants roles checks the signature, does each ``webhook_id`` once, and answers
-``200 {"status": "done"}``; ``202`` means that it is not done yet and is to be asked again. A grant
-that comes after the revocation of the same activation changes nothing, and a grant of the same
-role to the same person under another id takes the place of the earlier one.
+An endpoint that grants roles checks the signature and answers ``200 {"status": "done"}``; ``202``
+means that it is not done yet and is to be asked again. It keeps one entry for a person, project,
+role and condition, which a grant sets and a revocation takes away, whatever the activation. A call
+may come again; a grant that comes after the revocation of the same activation changes nothing.
 
 The signature says that the relay calls. What peers have approved on their devices says the receipt,
 which `TargetCall.verify` checks without asking the relay: an endpoint that grants only what passes
@@ -117,7 +117,8 @@ class TargetCall:
     """One call of a relay's webhook executor, whose signature has been checked.
 
     Attributes:
-        webhook_id: the same for every repetition of the call; do each once.
+        webhook_id: the same for every repetition of the call. The same grant may also come again
+            after a later activation was taken back.
         kind: grant the role, or take it back.
         activation: which role, to whom, from when to when.
         receipt: the receipt of the approval, unchecked; None where no device approved.
