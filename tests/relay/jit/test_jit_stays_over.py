@@ -10,6 +10,7 @@ from tests.relay.jit.desk import ALICE, BOB, CAROL, Desk, token_of
 from tests.relay.simulator import refused
 
 from quorumkey_relay.domain.jit.request import FORBIDDEN
+from quorumkey_relay.domain.refusal import Refusal
 
 if TYPE_CHECKING:
     from quorumkey_relay.usecases.jit.views import AccessRequestView
@@ -38,6 +39,19 @@ async def test_jit_a_clock_that_is_set_back_opens_nothing_again(desk: Desk) -> N
     assert await desk.status(view) == "EXPIRED"
     assert desk.target.grants == []
     assert await desk.told() == ["requested", "expired"]
+
+
+async def test_jit_a_device_opens_nothing_again_either(signing: Desk) -> None:
+    """Where the signed request was not ended yet, no vote counts for what was told to be over."""
+    view = await expired(signing)
+    signing.sim.clock.advance(-20 * MINUTE)
+
+    answer = await signing.vote(view)
+
+    assert isinstance(answer, Refusal)
+    assert answer.code == "request_completed"
+    assert await signing.status(view) == "EXPIRED"
+    assert signing.target.grants == []
 
 
 async def test_c12_nobody_joins_what_is_over_and_not_yet_ended(desk: Desk) -> None:

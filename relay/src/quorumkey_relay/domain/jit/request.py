@@ -95,11 +95,15 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
 
 
 def status_at(request: AccessRequest, signed: Status | None, now: int) -> Status:
-    """Return how a request stands at ``now``; ``signed`` is the status of its signed request."""
+    """Return how a request stands at ``now``; ``signed`` is the status of its signed request.
+
+    What was told to be over stays so, also where the clock is set back.
+    """
+    is_closed = request.closed_at is not None
     if request.withdrawn_at is not None:
         return Status.CANCELLED
     if signed is not None:
-        return signed
+        return Status.TIMEOUT if is_closed and signed is Status.PENDING else signed
     approved = len(request.approvers)
     if approved >= request.required:
         return Status.APPROVED
@@ -107,9 +111,7 @@ def status_at(request: AccessRequest, signed: Status | None, now: int) -> Status
     possible = len(request.reviewers) - denied
     if denied and (request.reject_policy == "any" or possible < request.required):
         return Status.REJECTED
-    # What was told to be over stays so, also where the clock is set back.
-    is_over = request.closed_at is not None or now >= request.decide_by
-    return Status.TIMEOUT if is_over else Status.PENDING
+    return Status.TIMEOUT if is_closed or now >= request.decide_by else Status.PENDING
 
 
 def vote(request: AccessRequest, reviewer: str, choice: Choice, now: int) -> AccessRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from quorumkey_relay.domain.jit.request import FORBIDDEN
-from quorumkey_relay.domain.lifecycle import status_at
+from quorumkey_relay.domain.lifecycle import request_completed, status_at
 from quorumkey_relay.domain.model import Resolved, Status
 from quorumkey_relay.store.writes import PutAccessRequest
 from quorumkey_relay.usecases.jit.audit import Trail
@@ -59,6 +59,8 @@ class RoleVotes:
         request = await self.store.access_request_of(terms.request_id)
         if request is None:
             return FORBIDDEN
+        if request.closed_at is not None:  # and the clock was set back since
+            return request_completed(Status.TIMEOUT)
         people = (request.beneficiary, terms.seats[device].person)
         return still_allowed(request, self.rules) or await self.eligible.with_peers(
             people, request.entitlement
