@@ -497,6 +497,22 @@ def test_a_token_from_a_file(office: RelayDouble, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("token", [None, ""], ids=["unset", "empty"])
+def test_without_a_token(
+    token: str | None, office: RelayDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has none is told every way to give one, and nothing is asked."""
+    monkeypatch.delenv("QUORUMKEY_JIT_TOKEN")
+    if token is not None:
+        monkeypatch.setenv("QUORUMKEY_JIT_TOKEN", token)
+    done = jit("roles")
+
+    assert (2, "") == (done.status, done.out)
+    for way in ("--token-file", "--token-command", "QUORUMKEY_JIT_TOKEN"):
+        assert way in done.err
+    assert not office.calls
+
+
 def test_a_token_from_a_command(office: RelayDouble) -> None:
     """A command prints the ID token; no shell reads it."""
     _projects(office)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,7 +12,7 @@ import typer
 
 from quorumkey.cli._arguments import UsageError, read_input
 from quorumkey.errors import ConfigurationError
-from quorumkey.jit.client import JitClient
+from quorumkey.jit.client import TOKEN_VARIABLE, JitClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,8 @@ def connect(
     """A client of the person whose ID token is in the file, the command or the environment.
 
     Raises:
-        ConfigurationError: there is none, or the file or the command does not give one.
+        UsageError: there is none, the file has none, or both options are given.
+        ConfigurationError: the command fails, or the relay's address is missing.
     """
     token: str | Callable[[], str] | None = None
     if token_file is not None and token_command is not None:
@@ -86,6 +88,11 @@ def connect(
         token = _line(read_input(token_file, max_bytes=_MAX_TOKEN_BYTES), token_file)
     elif token_command is not None:
         token = _printed_by(token_command)
+    elif not os.environ.get(TOKEN_VARIABLE):
+        raise UsageError(
+            "Your ID token is missing: "
+            f"give --token-file or --token-command, or set {TOKEN_VARIABLE}."
+        )
     return JitClient(url, token, http_hosts=http_hosts or ())
 
 
