@@ -12,6 +12,7 @@ from tests.relay.simulator import granted, refused
 
 from quorumkey.protocol import format_time
 from quorumkey_relay.observe import logs
+from quorumkey_relay.store.protocol import StoreUnavailable
 from quorumkey_relay.usecases.jit.ports import Person
 
 if TYPE_CHECKING:
@@ -157,6 +158,26 @@ async def test_c39_a_call_that_breaks_is_logged(
 
     assert [("api.listEligibleRoles", "failed")] == [
         (line["event"], line["outcome"]) for line in audit()
+    ]
+
+
+async def test_c39_a_vote_that_cannot_be_looked_up_is_logged(
+    signing: Desk,
+    audit: Callable[[], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who voted stands in the log, also where the store could not say on which role."""
+    view = await signing.ask()
+
+    async def gone(request_id: str) -> None:
+        raise StoreUnavailable(request_id)
+
+    monkeypatch.setattr(signing.sim.store, "access_request_of", gone)
+    with pytest.raises(StoreUnavailable):
+        await signing.vote(view)
+
+    assert [("api.activateRole", BOB.email, "failed")] == [
+        (line["event"], line["user"], line["outcome"]) for line in audit()[1:]
     ]
 
 

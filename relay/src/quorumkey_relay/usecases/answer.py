@@ -22,7 +22,7 @@ from quorumkey_relay.usecases.render import status_text
 from quorumkey_relay.usecases.views import DecisionView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from quorumkey.protocol import Envelope, Verified
     from quorumkey_relay.clock import Clock
@@ -95,9 +95,14 @@ class AnswerRequest:
             return OTHER_DEVICE
         if said.request_digest != stored.terms.digest:
             return OTHER_REQUEST
-        counting = self._count(stored, verified, now)  # (5) to (10)
-        if self.role_votes is not None and stored.terms.profile == ROLE_PROFILE:
-            counting = self.role_votes.logged(stored, said.device, said.decision, counting)
+
+        def judge() -> Awaitable[DecisionView | Refusal]:
+            return self._count(stored, verified, now)  # (5) to (10)
+
+        if self.role_votes is None or stored.terms.profile != ROLE_PROFILE:
+            counting = judge()
+        else:
+            counting = self.role_votes.logged(stored, said.device, said.decision, judge)
         return await counting
 
     async def _count(

@@ -17,7 +17,7 @@ from quorumkey_relay.usecases.jit.ports import Person
 from quorumkey_relay.usecases.jit.rules import still_allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from quorumkey_relay.domain.jit.request import AccessRequest
     from quorumkey_relay.domain.model import Choice, Event, State
@@ -67,16 +67,25 @@ class RoleVotes:
         )
 
     async def logged(
-        self, stored: Stored, device: str, choice: Choice, answer: Awaitable[T | Refusal]
+        self,
+        stored: Stored,
+        device: str,
+        choice: Choice,
+        judge: Callable[[], Awaitable[T | Refusal]],
     ) -> T | Refusal:
         """Return what a vote is answered, once it is logged as a click would be (C39)."""
         call: AuditCall = "api.activateRole" if choice == "approve" else "api.denyRequest"
         trail = Trail(call, Person(email=stored.terms.seats[device].person))
         trail.about(device=device, request_id=stored.terms.request_id)
+        return await trail.follow(self._judged(stored, trail, judge))
+
+    async def _judged(
+        self, stored: Stored, trail: Trail, judge: Callable[[], Awaitable[T | Refusal]]
+    ) -> T | Refusal:
         request = await self.request(stored)
         if request is not None:
             trail.about_request(request)
-        return await trail.follow(answer)
+        return await judge()
 
     async def request(self, stored: Stored) -> AccessRequest | None:
         """Return the request for a role that a signed request belongs to."""
