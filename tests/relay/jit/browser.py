@@ -94,6 +94,11 @@ class Browser:
         """What a script in the page returns."""
         return self.driver.execute_script(script)  # pyright: ignore[reportUnknownMemberType]  # untyped
 
+    def until(self, script: str) -> None:
+        """Wait until a script in the page returns something that is true."""
+        waiting = WebDriverWait(self.driver, PATIENCE_SECONDS)
+        waiting.until(lambda _driver: self.run(script), f"{script} stays false")
+
     def press(self, key: str) -> None:
         """Press a key, wherever the focus is."""
         self.driver.switch_to.active_element.send_keys(key)

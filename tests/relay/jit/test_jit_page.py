@@ -38,6 +38,15 @@ Date.now = () => window.now;
 const later = window.setTimeout;
 window.setTimeout = (work, milliseconds) => later(work, milliseconds / 50);
 """
+#: Counts how often each address is asked for.
+COUNTED = """
+window.asked = {};
+const ask = window.fetch;
+window.fetch = (path, how) => {
+  window.asked[path] = (window.asked[path] ?? 0) + 1;
+  return ask(path, how);
+};
+"""
 #: What the relay answers to whoever acts is held back until the page's answer() is called.
 HELD_BACK = """
 const ask = window.fetch;
@@ -237,6 +246,25 @@ async def test_the_page_keeps_up_without_taking_the_focus_away(tmp_path: Path) -
             assert "59 minutes left" in card.text
 
         await asyncio.to_thread(alice)
+
+
+async def test_roles_are_asked_for_when_something_has_changed(tmp_path: Path) -> None:
+    """A page that is left open asks for news, and not again and again what may be activated."""
+    async with desk_with_browser(tmp_path) as (office, chrome):
+        chrome.run_first(CLOCK + COUNTED)
+        roles = f"window.asked['api/projects/{PROJECT}/roles']"
+        looks = "window.asked['api/activations?limit=100']"
+
+        def alice() -> None:
+            sign_in(office, chrome, ALICE, "/jit/")
+            chrome.find("#roles .card")
+            chrome.until(f"return {looks} > 3")
+            assert 1 == chrome.run(f"return {roles}")
+
+        await asyncio.to_thread(alice)
+        await office.activate()
+        await asyncio.to_thread(chrome.find, "#roles .card [data-status=ACTIVE]")
+        assert 2 == await asyncio.to_thread(chrome.run, f"return {roles}")
 
 
 async def test_what_is_over_is_shown_as_over(tmp_path: Path) -> None:

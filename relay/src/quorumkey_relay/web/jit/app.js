@@ -1,14 +1,13 @@
 // The page of just-in-time access: activate a role, ask peers for one, decide, see what is active.
 
 import {
-  badge, byId, call, doing, element, facts, fill, follow, isMoving, moment, role, say,
+  badge, byId, call, doing, element, facts, fill, follow, lookAgain, moment, role, say,
   tick, timer,
 } from "./parts.js";
 import { openDialog } from "./ask.js";
 
 const SIGNED_IN_HERE = "signed-in-here";
 const FOLLOW_HOME_SECONDS = 15;
-const FOLLOW_REQUEST_SECONDS = 4;
 
 const asked = new URLSearchParams(location.search);
 let policy = null;
@@ -107,7 +106,8 @@ const OPEN = ["GRANTING", "ACTIVE", "REVOKING"];
 
 let shown = "";
 
-// Read the lists, and show them where something has changed.
+// Read the lists, and show them where something has changed. Roles are asked for then alone: that
+// may take a service far away, which counts how often it is asked.
 async function refresh() {
   const [active, reviews, requests] = await Promise.all([
     call("GET", "api/activations?limit=100"),
@@ -122,10 +122,10 @@ async function refresh() {
     showList("reviews", waiting.map((item) => requestCard(item, "Review")), "");
     showList("requests", requests.data.map((item) => requestCard(item, "Open")), "");
   }
-  shown = now;
   tick();
-  await showRoles();
-  return true;
+  if (now !== shown || rolesShown === "") await showRoles();
+  shown = now;
+  return FOLLOW_HOME_SECONDS;
 }
 
 // ------------------------------------------------------------------ roles
@@ -324,11 +324,11 @@ async function showReview(token) {
     const now = said(request);
     if (now !== before) showRequest(request, token, read);
     before = now;
-    return isMoving(request.entitlements[0].status);
+    return lookAgain(request.entitlements[0].status);
   };
-  const goesOn = await read();
+  const next = await read();
   byId("review").hidden = false;
-  if (goesOn) follow(read, FOLLOW_REQUEST_SECONDS);
+  if (next) follow(read, next);
 }
 
 // What to do with a link that leads nowhere for who is signed in.

@@ -72,9 +72,11 @@ const STATUSES = {
   ENDED: ["Ended", ""],
 };
 
-// States that end without anybody doing something on this page.
-export const isMoving = (status) =>
-  ["ACTIVATION_PENDING", "GRANTING", "ACTIVE", "REVOKING"].includes(status);
+// After how many seconds a state that changes without anybody doing something on this page is worth
+// another look; each look is a line in the relay's log.
+const LOOK_AGAIN_SECONDS = { ACTIVATION_PENDING: 4, GRANTING: 4, ACTIVE: 30, REVOKING: 4 };
+
+export const lookAgain = (status) => LOOK_AGAIN_SECONDS[status] ?? 0;
 
 export function badge(status) {
   const [text, kind] = STATUSES[status] ?? [status, ""];
@@ -149,20 +151,21 @@ export function doing(work) {
   };
 }
 
-// Call work every few seconds while the page is looked at, until it says that it is done. Who has
-// to sign in again does so once what they are writing is sent or given up.
+// Call work while the page is looked at: it returns after how many seconds again, 0 for never. Who
+// has to sign in again does so once what they are writing is sent or given up.
 export function follow(work, seconds) {
   setTimeout(async () => {
-    let goesOn = true;
+    let next = seconds;
     if (!document.hidden) {
       try {
-        goesOn = await work();
+        next = await work();
       } catch (problem) {
         const isWriting = document.querySelector("dialog[open]") !== null;
         if (problem.status === 401 && !isWriting) location.reload();
-        goesOn = [0, 401].includes(problem.status) || problem.status >= 429;
+        const isPassing = [0, 401].includes(problem.status) || problem.status >= 429;
+        if (!isPassing) next = 0;
       }
     }
-    if (goesOn) follow(work, seconds);
+    if (next) follow(work, next);
   }, seconds * 1000);
 }
