@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 NO_EXECUTOR = Refusal("not_configured", "Nothing is set up that grants roles in this project.")
 GRANT_FAILED = Refusal(
     "backend_failed",
-    "The role was approved but could not be granted; nothing was changed. The operator can see"
-    " why.",
+    "The role could not be granted, and nothing was changed; the operator can see why.",
 )
 
 
