@@ -311,7 +311,7 @@ async def test_jit_a_store_that_fails_is_no_success(
 # Stateless tokens
 
 
-async def test_jit_tokens_are_pointers_unless_they_are_stateless(
+async def test_c26_tokens_are_pointers_unless_they_are_stateless(
     tmp_path: Path, anyio_backend: object
 ) -> None:
     """After the store was lost, a token leads nowhere, or is all that is needed."""
@@ -329,7 +329,7 @@ async def test_jit_tokens_are_pointers_unless_they_are_stateless(
     assert [FORBIDDEN, "ACTIVE"] == answers
 
 
-async def test_jit_a_stateless_token_makes_nothing_after_its_time(
+async def test_c26_a_stateless_token_makes_nothing_after_its_time(
     tmp_path: Path, anyio_backend: object
 ) -> None:
     """Nobody reads, and so revives, a request that the store lost and whose time is over."""
@@ -343,7 +343,7 @@ async def test_jit_a_stateless_token_makes_nothing_after_its_time(
         assert (FORBIDDEN, []) == (refusal, list(opened.sim.store.open_access_requests()))
 
 
-async def test_jit_a_stateless_token_asks_the_devices_again(
+async def test_c26_a_stateless_token_asks_the_devices_again(
     tmp_path: Path, anyio_backend: object
 ) -> None:
     """The first party that looks has the signed request made anew, under the same id."""
@@ -376,7 +376,7 @@ async def test_jit_a_stateless_token_asks_the_devices_again(
         )
 
 
-async def test_jit_a_stateless_token_counts_once(tmp_path: Path, anyio_backend: object) -> None:
+async def test_c26_a_stateless_token_counts_once(tmp_path: Path, anyio_backend: object) -> None:
     """While its request is known, what came of that counts: taken back stays taken back."""
     del anyio_backend
     async with desk(tmp_path, is_stateless=True) as opened:
