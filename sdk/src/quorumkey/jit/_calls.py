@@ -27,6 +27,7 @@ __all__ = [
     "list_peers",
     "list_projects",
     "list_requests",
+    "list_reviews",
     "list_roles",
     "request",
     "revoke",
@@ -104,16 +105,19 @@ def act_on_request(activation: str, act: str = "") -> Call[AccessRequest]:
     return call.with_query(*query(activation=activation))
 
 
-def list_requests(role: str, *, limit: int | None, cursor: str | None) -> Call[Page[AccessRequest]]:
-    """``GET /jit/api/activation-requests``, one page."""
-    asked = query(role=role, limit=limit, cursor=cursor)
-    return get(f"{_BASE}/activation-requests", page_of(AccessRequest.parse), query=asked)
+def list_reviews(cursor: str | None) -> Call[Page[AccessRequest]]:
+    """``GET /jit/api/activation-requests`` of a reviewer, one page."""
+    return _list_requests("reviewer", cursor)
 
 
-def list_activations(*, limit: int | None, cursor: str | None) -> Call[Page[ActiveRole]]:
+def list_requests(cursor: str | None) -> Call[Page[AccessRequest]]:
+    """``GET /jit/api/activation-requests`` of a beneficiary, one page."""
+    return _list_requests("beneficiary", cursor)
+
+
+def list_activations(cursor: str | None) -> Call[Page[ActiveRole]]:
     """``GET /jit/api/activations``, one page."""
-    asked = query(limit=limit, cursor=cursor)
-    return get(f"{_BASE}/activations", page_of(ActiveRole.parse), query=asked)
+    return get(f"{_BASE}/activations", page_of(ActiveRole.parse), query=query(cursor=cursor))
 
 
 def revoke(activation_id: str) -> Call[ActiveRole]:
@@ -121,6 +125,11 @@ def revoke(activation_id: str) -> Call[ActiveRole]:
     path = f"{_BASE}/activations/{segment(activation_id)}/revoke"
     call = post(path, {}, lambda answer: ActiveRole.parse(json_of(answer)), repeatable=True)
     return _patient(call)
+
+
+def _list_requests(role: str, cursor: str | None) -> Call[Page[AccessRequest]]:
+    asked = query(role=role, cursor=cursor)
+    return get(f"{_BASE}/activation-requests", page_of(AccessRequest.parse), query=asked)
 
 
 def _post(path: str, body: dict[str, JsonValue], *, repeatable: bool) -> Call[AccessRequest]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from quorumkey.client._exchange import Call, Flow
+    from quorumkey.client.models import Page
 
 __all__ = [
     "TOKEN_VARIABLE",
@@ -209,30 +210,24 @@ class JitClient:
 
     def reviews(self) -> Iterator[AccessRequest]:
         """Yield the requests that the person is asked to approve, newest first."""
-        return self._requests("reviewer")
+        return self._pages(_calls.list_reviews)
 
     def requests(self) -> Iterator[AccessRequest]:
         """Yield the person's own requests, newest first."""
-        return self._requests("beneficiary")
+        return self._pages(_calls.list_requests)
 
     def activations(self) -> Iterator[ActiveRole]:
         """Yield the roles that the person has, or had, newest first."""
-        cursor: str | None = None
-        while True:
-            page = self._run(_calls.list_activations(limit=None, cursor=cursor))
-            yield from page.data
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._pages(_calls.list_activations)
 
     def revoke(self, activation_id: str) -> ActiveRole:
         """End access before its time: the person's own, or what they were asked to approve."""
         return self._run(_calls.revoke(activation_id))
 
-    def _requests(self, role: str) -> Iterator[AccessRequest]:
+    def _pages(self, list_page: Callable[[str | None], Call[Page[T]]]) -> Iterator[T]:
         cursor: str | None = None
         while True:
-            page = self._run(_calls.list_requests(role, limit=None, cursor=cursor))
+            page = self._run(list_page(cursor))
             yield from page.data
             cursor = page.next_cursor
             if cursor is None:
@@ -339,33 +334,26 @@ class AsyncJitClient:
 
     def reviews(self) -> AsyncIterator[AccessRequest]:
         """Yield the requests that the person is asked to approve, newest first."""
-        return self._requests("reviewer")
+        return self._pages(_calls.list_reviews)
 
     def requests(self) -> AsyncIterator[AccessRequest]:
         """Yield the person's own requests, newest first."""
-        return self._requests("beneficiary")
+        return self._pages(_calls.list_requests)
 
-    async def activations(self) -> AsyncIterator[ActiveRole]:
+    def activations(self) -> AsyncIterator[ActiveRole]:
         """Yield the roles that the person has, or had, newest first."""
-        cursor: str | None = None
-        while True:
-            page = await self._run(_calls.list_activations(limit=None, cursor=cursor))
-            for role in page.data:
-                yield role
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return self._pages(_calls.list_activations)
 
     async def revoke(self, activation_id: str) -> ActiveRole:
         """End access before its time: the person's own, or what they were asked to approve."""
         return await self._run(_calls.revoke(activation_id))
 
-    async def _requests(self, role: str) -> AsyncIterator[AccessRequest]:
+    async def _pages(self, list_page: Callable[[str | None], Call[Page[T]]]) -> AsyncIterator[T]:
         cursor: str | None = None
         while True:
-            page = await self._run(_calls.list_requests(role, limit=None, cursor=cursor))
-            for request in page.data:
-                yield request
+            page = await self._run(list_page(cursor))
+            for each in page.data:
+                yield each
             cursor = page.next_cursor
             if cursor is None:
                 return
