@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 DAVE = person("dave")
+C23_WORDS = (
+    "multi-party approval feature is not available because the server-side configuration is"
+    " incomplete"
+)
 
 
 # C17: how many roles
@@ -304,6 +308,7 @@ async def test_c23_without_a_way_to_tell_reviewers_nothing_is_asked(
         alone = await granted(opened.cases.self_activate(ALICE, PROJECT, opened.alone()))
 
         assert (NO_NOTIFICATION, "ACTIVE") == (answer, alone.entitlements[0].status)
+        assert ("not_configured", C23_WORDS in str(answer.message)) == (answer.code, True)
 
 
 async def test_c23_a_push_serves_reviewers_with_devices(
