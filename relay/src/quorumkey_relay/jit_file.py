@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from quorumkey_relay.conditions.whole_text import is_pattern
 from quorumkey_relay.config_conflicts import is_loopback
 from quorumkey_relay.eligibility.eligibility_problems import eligibility_problems
 from quorumkey_relay.eligibility.mapping import AddressMapping, MappingError
@@ -68,10 +69,8 @@ def _of_activation(activation: ActivationSettings) -> Iterator[str]:
         yield "activation.required must not be above activation.max_reviewers."
     if activation.request_timeout_minutes > activation.max_minutes:
         yield "activation.request_timeout_minutes must not be above activation.max_minutes."
-    try:
-        re.compile(activation.justification_pattern)
-    except (re.error, RecursionError, OverflowError):
-        yield "activation.justification_pattern must be a regular expression."
+    if not is_pattern(activation.justification_pattern):
+        yield "activation.justification_pattern must be a regular expression, as RE2 takes them."
 
 
 def _of_executors(executors: tuple[ExecutorSettings, ...]) -> Iterator[str]:

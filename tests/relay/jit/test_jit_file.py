@@ -199,7 +199,7 @@ def test_every_contradiction_is_told_at_once(tmp_path: Path) -> None:
         "activation.min_reviewers must not be above activation.max_reviewers.",
         "activation.required must not be above activation.max_reviewers.",
         "activation.request_timeout_minutes must not be above activation.max_minutes.",
-        "activation.justification_pattern must be a regular expression.",
+        "activation.justification_pattern must be a regular expression, as RE2 takes them.",
         "executors[0].name must be up to 64 of a-z, 0-9, - and _, and begin with a letter.",
         "executors[2].name is that of another executor.",
         "executors[2].projects must name at least one project, or *.",

@@ -21,6 +21,7 @@ from cel_expr_python import (  # type: ignore[import-untyped]  # its stubs come 
 from quorumkey.protocol.limits import MAX_JSON_DEPTH, MAX_REQUEST_VIEW_BYTES
 from quorumkey_relay.conditions.cost import Polynomial, TooCostly, cost_of, patterns_of
 from quorumkey_relay.conditions.tree import TreeError, read_tree
+from quorumkey_relay.conditions.whole_text import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,7 +181,7 @@ def _bounded(expression: cel.Expression) -> Polynomial:
     except TreeError as error:
         raise ConditionError(f"its syntax tree cannot be read: {error}") from None
     for pattern in patterns_of(tree):
-        if not _is_pattern(pattern):
+        if not is_pattern(pattern):
             raise ConditionError(f"{pattern!a} is no pattern (RE2)")
     if cost.at(count=ORDINARY_COUNT, size=ORDINARY_BYTES) > BUDGET_NANOSECONDS:
         raise ConditionError("it could take too long even for a call of ordinary size")
@@ -224,19 +225,6 @@ def _usable(text: str) -> Condition | None:
 def _environment() -> cel.Env:
     members = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     return cel.NewEnv(variables={"request": members, "resource": members})
-
-
-@cache
-def _probe() -> cel.Expression:
-    return _environment().compile("''.matches(request.pattern)")
-
-
-def _is_pattern(pattern: str) -> bool:
-    """Say whether RE2 takes a pattern; the library finds that out only when it evaluates."""
-    if "\0" in pattern:  # it would be tried without what follows
-        return False
-    tried = _probe().eval(data={"request": {"pattern": pattern}, "resource": {}})
-    return bool(tried.type() == _BOOL)
 
 
 def _is_deep(value: JsonValue) -> bool:

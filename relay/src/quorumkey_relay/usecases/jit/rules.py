@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import UnsetType
 
 from quorumkey.protocol import RoleActivation
+from quorumkey_relay.conditions.whole_text import matches_whole
 from quorumkey_relay.domain.jit.entitlement import EntitlementError, EntitlementId
 from quorumkey_relay.domain.refusal import Refusal
 from quorumkey_relay.identity.email_address import email_address
@@ -59,7 +59,7 @@ def justification_of(text: str, rules: JitRules) -> str | Refusal:
     if (
         not 0 < len(justification) < JUSTIFICATION_CHARS
         or not justification.isprintable()
-        or re.fullmatch(rules.justification_pattern, justification) is None
+        or not matches_whole(rules.justification_pattern, justification)
     ):
         return Refusal(
             "invalid_request",
