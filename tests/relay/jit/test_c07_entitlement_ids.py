@@ -19,8 +19,9 @@ from quorumkey_relay.domain.jit.entitlement import (
         (EntitlementId("project-1", "roles/a"), "project-1:roles/a"),
         (EntitlementId("project-1", "roles/a", "a < b"), "project-1:roles/a:YSA8IGI="),
         (EntitlementId("p", "r", 'x == "é:"'), "p:r:eCA9PSAiw6k6Ig=="),
+        (EntitlementId("p", "r", "???>>>"), "p:r:Pz8/Pj4+"),
     ],
-    ids=["role", "limited role", "any text"],
+    ids=["role", "limited role", "any text", "every digit"],
 )
 def test_c07_ids(entitlement: EntitlementId, text: str) -> None:
     """An id is project and role, and the Base64 of a condition where there is one."""
