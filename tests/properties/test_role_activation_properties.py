@@ -21,7 +21,7 @@ def activations(draw: st.DrawFn) -> RoleActivation:
     """Any activation that can be made."""
     shown = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
     return RoleActivation(
-        beneficiary=draw(shown),
+        beneficiary=draw(shown.map(str.lower)),
         project=draw(shown),
         role=draw(shown),
         justification=draw(shown),
