@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("restored_logging")]
 
 PROJECT = "project-1"
 ADMIN = f"{PROJECT}:roles/compute.admin"
