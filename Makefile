@@ -8,8 +8,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 export PYTHON
 bin := .venv/bin
 
-# Tests start servers of their own, so more processes than cores would only make them wait.
-TEST_PROCESSES ?= 2
+# Tests start servers of their own, and some wait for a clock; three keep two cores busy.
+TEST_PROCESSES ?= 3
 
 # Seconds for each entry point, two of which run at a time.
 FUZZ_SECONDS ?= 30
