@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.repo import tree
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -60,3 +63,34 @@ def show(command: Sequence[str], temporary: Path) -> Shown:
         check=False,
     )
     return Shown(done.returncode, done.stdout, done.stderr, list(temporary.iterdir()))
+
+
+def interrupted(
+    command: Sequence[str], temporary: Path, *, serves: str, number: signal.Signals
+) -> tuple[int, str]:
+    """Stop a demonstration in the middle; return its status and what it said of it.
+
+    ``serves`` is in the line that begins with the address of its relay. Nothing of it is left:
+    neither a file nor whoever listened there.
+    """
+    with subprocess.Popen(
+        [*command, "--pace", "30"],
+        cwd=tree.ROOT,
+        env=environment(temporary) | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        url = next(line for line in process.stdout if serves in line).split()[0]
+        assert any(temporary.iterdir())
+        process.send_signal(number)
+        _, said = process.communicate(timeout=DEMO_SECONDS)
+
+    assert [] == list(temporary.iterdir())
+    host, _, port = url.removeprefix("http://").partition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+    return process.returncode, said

@@ -7,14 +7,13 @@ import os
 import pty
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.demonstration import DEMO_SECONDS, Shown, environment, show
+from tests.e2e.demonstration import DEMO_SECONDS, Shown, environment, interrupted, show
 
 SCENARIO = Path("relay/src/quorumkey_relay/demo/scenario.json")
 COMMAND = (sys.executable, "-m", "quorumkey_relay.demo")
@@ -264,23 +263,6 @@ def _read(terminal: int) -> bytes:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     """Interrupted in the middle it exits 130; relay and temporary files are gone."""
-    with subprocess.Popen(
-        [*COMMAND, "--pace", "30"],
-        env=environment(tmp_path) | {"PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        url = next(line for line in process.stdout if " serves, " in line).split()[0]
-        assert any(tmp_path.iterdir())
-        process.send_signal(number)
-        _, said = process.communicate(timeout=DEMO_SECONDS)
+    end = interrupted(COMMAND, tmp_path, serves=" serves, ", number=number)
 
-    assert (130, "") == (process.returncode, said)
-    assert [] == list(tmp_path.iterdir())
-    host, _, port = url.removeprefix("http://").partition(":")
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)))
+    assert (130, "") == end

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.demonstration import DEMO_SECONDS, Shown, environment, show
-from tests.repo import tree
+from tests.e2e.demonstration import Shown, interrupted, show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,23 +135,6 @@ def test_programs_get_the_result_of_the_activation(tmp_path: Path) -> None:
 
 def test_an_interruption_leaves_nothing_of_it_behind(tmp_path: Path) -> None:
     """Interrupted in the middle it exits 130; the relay and the temporary files are gone."""
-    with subprocess.Popen(
-        [*COMMAND, "--pace", "30"],
-        cwd=tree.ROOT,
-        env=environment(tmp_path) | {"PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        serving = next(line for line in process.stdout if " serves; " in line).split()[0]
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=DEMO_SECONDS)
+    end = interrupted(COMMAND, tmp_path, serves=" serves; ", number=signal.SIGTERM)
 
-    assert (130, "") == (process.returncode, said)
-    assert [] == list(tmp_path.iterdir())
-    host, _, port = serving.removeprefix("http://").partition(":")
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)))
+    assert (130, "") == end

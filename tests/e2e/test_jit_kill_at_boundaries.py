@@ -7,64 +7,28 @@ done. Each time disk and target are judged as the next start finds them; then a 
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.jit_kill_child import CALLS_FILE, CLIENTS, ROLE_FILE
+from tests.e2e.mortal import mortal
 from tests.relay.simulator import ACME
 
 from quorumkey_relay.identity.vault import Vault
 from quorumkey_relay.store.sqlite import AdminStore
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from pathlib import Path
+
+    from tests.e2e.mortal import Mortal
 
     from quorumkey_relay.domain.jit.activation import Activation
 
-ROOT = Path(__file__).parents[2]
 #: Four commits (asked or activated, granted, revoking, ended), each of at least three operations,
 #: and two calls to the target, with a boundary on either side of each.
 AT_LEAST = (4 * 3 + 2) * 2
-
-
-@dataclass(frozen=True)
-class Mortal:
-    """The process that lives and dies once for each order."""
-
-    orders: IO[str]
-    ends: IO[str]
-
-    def live(self, client: str, folder: Path, kill_at: int | None) -> str:
-        """One life; answers how it ended."""
-        order = {"client": client, "folder": str(folder), "kill_at": kill_at}
-        self.orders.write(json.dumps(order) + "\n")
-        self.orders.flush()
-        return self.ends.readline().strip()
-
-
-@contextmanager
-def mortal(base: Path) -> Generator[Mortal]:
-    """A process whose lives begin on copies of ``base``."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.jit_kill_child", str(base)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield Mortal(process.stdin, process.stdout)
-        finally:
-            process.kill()
 
 
 @dataclass(frozen=True)
@@ -142,7 +106,7 @@ def dies(process: Mortal, client: str, folder: Path, kill_at: int) -> bool:
 def test_access_when_the_relay_dies_at_any_boundary(tmp_path: Path, client: str) -> None:
     """However it dies, a role is granted once for an approval, and it is taken back."""
     kill_at = 1
-    with mortal(tmp_path / "base") as process:
+    with mortal("tests.e2e.jit_kill_child", tmp_path / "base") as process:
         while dies(process, client, tmp_path / str(kill_at), kill_at):
             kill_at += 1
 

@@ -6,25 +6,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import schemathesis
-import uvloop
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.relay.api.harness import API_KEY, house
+from tests.relay.api.threaded import in_a_thread
 
 from quorumkey_relay.api.openapi import build_document
 from quorumkey_relay.api.routes import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Generator
     from pathlib import Path
 
     from schemathesis import Case
@@ -39,42 +37,20 @@ class Served:
     session: str
 
 
-@contextmanager
-def in_a_thread(data_dir: Path) -> Generator[Served, None, None]:
-    """Serve a relay in a thread of its own, as the caller's calls block."""
-    ready: list[Served] = []
-    started, stop = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with house(data_dir) as running:
-            device = await running.device("alice")
-            await running.ask(device)
-            session = (await running.session(device))["Authorization"]
-            ready.append(Served(running.url, session))
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    def run() -> None:
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(serve())
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    started.wait()
-    try:
-        yield ready[0]
-    finally:
-        stop.set()
-        thread.join()
+@asynccontextmanager
+async def opened(data_dir: Path) -> AsyncGenerator[Served]:
+    """Serve a relay, and open a device's session on it."""
+    async with house(data_dir) as running:
+        device = await running.device("alice")
+        await running.ask(device)
+        session = (await running.session(device))["Authorization"]
+        yield Served(running.url, session)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served, None, None]:
     """One relay for all calls."""
-    with in_a_thread(tmp_path_factory.mktemp("relay")) as running:
+    with in_a_thread(opened(tmp_path_factory.mktemp("relay"))) as running:
         yield running
 
 

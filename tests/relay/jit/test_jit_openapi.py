@@ -6,20 +6,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import schemathesis
-import uvloop
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.relay.api.harness import INTEGRATOR
+from tests.relay.api.threaded import in_a_thread
 from tests.relay.jit.reception import ALICE, reception
 from tests.relay.jit.test_jit_policy_calls import ADMIN, admin_key
 
@@ -29,7 +27,7 @@ from quorumkey_relay.api.openapi import build_document
 from quorumkey_relay.api.routes import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Generator
     from pathlib import Path
 
     from schemathesis import Case
@@ -47,43 +45,21 @@ class Served:
     page: str
 
 
-@contextmanager
-def in_a_thread(folder: Path) -> Generator[Served]:
-    """Serve a relay in a thread of its own, as the caller's calls block."""
-    ready: list[Served] = []
-    started, stop = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with reception(folder, {"eligibility": {"api": True}}) as office:
-            await admin_key(office, INTEGRATOR, ADMIN)
-            document = (await office.house.http.get("/openapi.json")).json()
-            page = (await office.house.http.get("/docs")).text
-            person = office.signed_in(ALICE)["Authorization"]
-            ready.append(Served(office.house.url, person, f"Bearer {ADMIN}", document, page))
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    def run() -> None:
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(serve())
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    started.wait()
-    try:
-        yield ready[0]
-    finally:
-        stop.set()
-        thread.join()
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncGenerator[Served]:
+    """Serve a relay, and sign a person and an admin in."""
+    async with reception(folder, {"eligibility": {"api": True}}) as office:
+        await admin_key(office, INTEGRATOR, ADMIN)
+        document = (await office.house.http.get("/openapi.json")).json()
+        page = (await office.house.http.get("/docs")).text
+        person = office.signed_in(ALICE)["Authorization"]
+        yield Served(office.house.url, person, f"Bearer {ADMIN}", document, page)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     """One relay for all calls."""
-    with in_a_thread(tmp_path_factory.mktemp("reception")) as running:
+    with in_a_thread(opened(tmp_path_factory.mktemp("reception"))) as running:
         yield running
 
 
